@@ -1,0 +1,81 @@
+"""Guards of the compiled kernels: the right numbers on the measured workloads; times are recorded, not judged.
+
+Run with `pytest benchmarks/test_kernels.py`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hal_emulators.dynapcnn import Chain, ChainResult, CoreParams
+
+
+def _load_workloads() -> ModuleType:
+    """The neighbouring module, by path: benchmarks are no package."""
+    spec = importlib.util.spec_from_file_location("workloads", Path(__file__).with_name("workloads.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+workloads = _load_workloads()
+
+# Output spikes per layer and synaptic updates in all; computed with sinabs 3.1.3 neurons, one update at a time.
+TOTALS = {
+    "small3": ([6844, 3283, 136], 783_162),
+    "nmnist": ([18225, 11478, 1110, 11], 4_161_284),
+    "gesture": ([18354, 16955, 11462, 9068, 7744, 4872, 3582, 1395, 112], 11_966_041),
+}
+
+
+def _chain(workload: Any) -> Chain:
+    return Chain(
+        [
+            CoreParams(
+                weights=layer.weights,
+                in_shape=layer.in_shape,
+                stride=(layer.stride, layer.stride),
+                padding=(layer.padding, layer.padding),
+                threshold_high=layer.threshold,
+                threshold_low=-layer.threshold,
+                pooling=layer.pooling,
+            )
+            for layer in workload.layers
+        ]
+    )
+
+
+def _from_start(chain: Chain, workload: Any) -> ChainResult:
+    chain.reset()
+    return chain.run(workload.t, workload.index)
+
+
+@pytest.mark.parametrize("name", ["small3", "nmnist", "gesture"])
+def test_chain(benchmark: Any, name: str) -> None:
+    workload = workloads.workload(name)
+    result: ChainResult = benchmark(_from_start, _chain(workload), workload)
+    spikes, synops = TOTALS[name]
+    assert [core.events_out for core in result.cores] == spikes
+    assert sum(core.synops for core in result.cores) == synops
+
+
+def test_long_run(benchmark: Any) -> None:
+    workload = workloads.workload("nmnist200k")
+    result: ChainResult = benchmark.pedantic(_from_start, (_chain(workload), workload), rounds=5, warmup_rounds=1)
+    assert result.cores[0].events_in == 200_000
+
+
+def test_empty_run(benchmark: Any) -> None:
+    chain = _chain(workloads.workload("small3"))
+    result: ChainResult = benchmark(chain.run, np.empty(0, np.int64), np.empty(0, np.uint32))
+    assert all(core.events_out == 0 for core in result.cores)

@@ -1,0 +1,215 @@
+"""Event-driven emulator of chains of Speck / DynapCNN cores, untimed: cores are infinitely fast and nothing waits.
+
+A core is convolution -> integrate-and-fire -> sum pooling by address. For every neuron reached by an input event
+(cross-correlation, as in deep-learning frameworks; Speck Dev Kit Datasheet, section 3.2):
+
+    v = saturate16(v + w)                               saturated sums are counted
+    if v >= threshold_high: emit exactly one spike;     v = v - threshold_high, or v = 0 with return_to_zero
+    v = max(v, threshold_low)
+
+A zero weight is an update like any other: a neuron left above threshold fires again. The spikes of one input event
+leave in order (y, x, feature), feature fastest; they carry its time. A leak tick does v = max(saturate16(v +
+bias[feature]), threshold_low) on every neuron of a core with leak_enable and never fires. What the silicon does on
+16-bit overflow and in which order the spikes of one event leave is not published: both are assumptions made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+from typing import NamedTuple, TypeVar
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .dynapcnn_kernel import PROGRESS, run_core
+from .dynapcnn_layout import CoreParams, Layout, Link, OddPolicy, to_state
+
+__all__ = ["Chain", "ChainResult", "CoreParams", "CoreResult", "OddPolicy"]
+
+T = TypeVar("T", np.int64, np.uint32)
+
+_INITIAL_CAPACITY = 4096  # output spikes; buffers double from here on
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class CoreResult:
+    """What one core did during one run."""
+
+    t: NDArray[np.int64]
+    """Times of the output spikes, in the unit of the input times."""
+    index: NDArray[np.uint32]
+    """Flat position in out_shape, (f*H + y)*W + x, before pooling."""
+    src: NDArray[np.uint32] | None
+    """For each spike the number, within this run, of the input event of this core that caused it.
+
+    Events the pooling before this core dropped are not counted. None unless asked for.
+    """
+    events_in: int
+    events_out: int
+    synops: int
+    """Synaptic updates: neurons actually reached, summed over the input events."""
+    saturated: int
+    """Sums v + w or v + bias that left the 16-bit range."""
+    dropped_by_pooling: int
+    """Output spikes in an incomplete last row or column that did not reach the next core."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class ChainResult:
+    """Results of all cores of a chain, first core first."""
+
+    cores: tuple[CoreResult, ...]
+
+
+class _Standing(NamedTuple):
+    """A PROGRESS record as Python integers."""
+
+    event: int
+    tick: int
+    out: int
+    events_in: int
+    synops: int
+    saturated: int
+    dropped: int
+
+
+class _Buffer:
+    """Output spikes of one core; grows by doubling and is reused by the next run."""
+
+    def __init__(self) -> None:
+        self.t = np.empty(_INITIAL_CAPACITY, np.int64)
+        self.index = np.empty(_INITIAL_CAPACITY, np.uint32)
+        self.src = np.empty(_INITIAL_CAPACITY, np.uint32)
+
+    def grow(self, used: int, room: int) -> None:
+        """Make place for `room` more spikes after the `used` ones, which are kept."""
+        capacity = max(2 * self.index.size, used + room)
+        for name in ("t", "index", "src"):
+            old = getattr(self, name)
+            new = np.empty(capacity, old.dtype)
+            new[:used] = old[:used]
+            setattr(self, name, new)
+
+
+class Chain:
+    """Cores in a row: each one's pooled output is the input of the next. State carries over from run to run.
+
+    Not to be used from several threads at once; different chains may run in parallel, the kernels release the GIL.
+    """
+
+    def __init__(self, cores: Sequence[CoreParams], *, odd: OddPolicy = "drop") -> None:
+        """Lay out `cores` in memory; ValueError if a core's input is not the pooled output of the one before."""
+        if not cores:
+            raise ValueError("a chain needs at least one core")
+        if odd not in ("drop", "keep"):
+            raise ValueError(f"odd is 'drop' or 'keep', not {odd!r}")
+        links = [Link(cores[0].in_shape, 1, 0)]
+        for number, (one, two) in enumerate(pairwise(cores), start=1):
+            f, height, width = one.out_shape
+            if two.in_shape != (f, height // one.pooling, width // one.pooling):
+                raise ValueError(
+                    f"core {number} expects {two.in_shape}, "
+                    f"core {number - 1} delivers {one.out_shape} pooled by {one.pooling}"
+                )
+            links.append(Link(one.out_shape, one.pooling, number))
+        self.cores = tuple(cores)
+        self._layout = Layout(cores, links, odd)
+        self._standing = np.zeros(len(_Standing._fields), np.int64)
+        self._progress = self._standing.view(PROGRESS)
+        self._buffers = [_Buffer() for _ in cores]
+        self.reset()
+
+    def reset(self) -> None:
+        """Set every neuron to its initial state."""
+        self._layout.v[:] = 0
+        for number, core in enumerate(self.cores):
+            if core.initial_state is not None:
+                self.set_state(number, core.initial_state)
+
+    def state(self, core: int) -> NDArray[np.int16]:
+        """Copy of the state of one core, (f, y, x)."""
+        return self._layout.block(core).transpose(2, 0, 1).copy()
+
+    def set_state(self, core: int, values: ArrayLike) -> None:
+        """Set the state of one core from integers of shape (f, y, x); values outside 16 bits are a ValueError."""
+        array = to_state(values)
+        if array.shape != self.cores[core].out_shape:
+            raise ValueError(f"core {core} has state {self.cores[core].out_shape}, got {array.shape}")
+        self._layout.block(core)[:] = array.transpose(1, 2, 0)
+
+    def run(
+        self,
+        t: NDArray[np.int64],
+        index: NDArray[np.uint32],
+        ticks: NDArray[np.int64] | None = None,
+        *,
+        sources: bool = False,
+    ) -> ChainResult:
+        """Process input events in list order and leak ticks in time order; continue from the present state.
+
+        `t` int64 (n,), non-decreasing, any unit; `index` uint32 (n,), flat (c*H + y)*W + x in the first core's
+        in_shape; `ticks` int64 (m,), non-decreasing: a tick acts on all cores with leak_enable before events of the
+        same time. `sources` asks for `CoreResult.src`. ValueError, before anything runs, for other arrays.
+        """
+        t, ticks = _times("t", t), _times("ticks", np.empty(0, np.int64) if ticks is None else ticks)
+        index = _plain(index)
+        size = prod(self.cores[0].in_shape)
+        if index.dtype != np.uint32 or index.shape != t.shape:
+            raise ValueError(f"index needs dtype uint32 and shape {t.shape}, got {index.dtype} {index.shape}")
+        if index.size and int(index.max()) >= size:
+            raise ValueError(f"index {index.max()} lies outside the {size} inputs of shape {self.cores[0].in_shape}")
+        standings = []
+        for number, buffer in enumerate(self._buffers):
+            standings.append(self._advance(number, buffer, t, index, ticks))
+            n = standings[-1].out
+            t, index = buffer.t[:n], buffer.index[:n]
+        # A core's loop counts what the pooling before it dropped; the count belongs to the core that pools.
+        dropped = [*(standing.dropped for standing in standings[1:]), 0]
+        return ChainResult(
+            cores=tuple(
+                CoreResult(
+                    t=buffer.t[: standing.out].copy(),
+                    index=buffer.index[: standing.out].copy(),
+                    src=buffer.src[: standing.out].copy() if sources else None,
+                    events_in=standing.events_in,
+                    events_out=standing.out,
+                    synops=standing.synops,
+                    saturated=standing.saturated,
+                    dropped_by_pooling=lost,
+                )
+                for buffer, standing, lost in zip(self._buffers, standings, dropped, strict=True)
+            )
+        )
+
+    def _advance(
+        self, number: int, buffer: _Buffer, t: NDArray[np.int64], index: NDArray[np.uint32], ticks: NDArray[np.int64]
+    ) -> _Standing:
+        """Run one core over all its source events, enlarging its output buffer as needed."""
+        self._standing[:] = 0
+        layout = self._layout
+        while not run_core(
+            number, layout.links, layout.cores, layout.reach, layout.v, layout.weights, layout.targets, layout.bias,
+            t, index, ticks, buffer.t, buffer.index, buffer.src, self._progress,
+        ):  # fmt: skip
+            f, _, kernel, _ = self.cores[number].weights.shape
+            buffer.grow(int(self._progress[0]["out"]), f * kernel * kernel)
+        return _Standing(*self._standing.tolist())
+
+
+def _times(name: str, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`values` contiguous; ValueError unless one-dimensional int64 and non-decreasing."""
+    array = _plain(values)
+    if array.dtype != np.int64 or array.ndim != 1:
+        raise ValueError(f"{name} needs a one-dimensional int64 array, got {array.dtype} {array.shape}")
+    if array.size > 1 and bool((array[1:] < array[:-1]).any()):
+        first = int(np.argmax(array[1:] < array[:-1])) + 1
+        raise ValueError(f"{name} decreases at position {first}: {array[first - 1]} then {array[first]}")
+    return array
+
+
+def _plain(values: NDArray[T]) -> NDArray[T]:
+    """`values` contiguous, aligned and writable, copied if need be: every other kind would be compiled for anew."""
+    return np.require(values, requirements=["C", "A", "W"])

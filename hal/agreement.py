@@ -1,0 +1,76 @@
+"""How well two spike trains of one node agree: the one metric used for comparing a chip with the reference."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from hal.errors import ConfigError
+from hal.events import Records
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Agreement:
+    """matched: pairs of spikes within the window; spikes, reference: how many there are; count_error: (n,) counts minus
+    reference counts; first_difference: (t ns, index) of the earliest spike without a partner, or None."""
+
+    matched: int
+    spikes: int
+    reference: int
+    count_error: NDArray[np.int64]
+    first_difference: tuple[int, int] | None
+
+    @property
+    def share(self) -> float:
+        """Matched spikes over all spikes of both trains: 1.0 for equal trains, two empty ones included."""
+        total = self.spikes + self.reference
+        return 2 * self.matched / total if total else 1.0
+
+
+def agreement(spikes: Records, reference: Records, size: int, *, window_ns: int = 0, latency_ns: int = 0) -> Agreement:
+    """Match spikes of each neuron, in order of time, one to one, at most `window_ns` apart.
+
+    Args:
+        spikes: EVENT records to judge; `latency_ns` is taken off their times first.
+        reference: EVENT records to judge against.
+        size: number of neurons of the node.
+        window_ns: largest distance of a pair; 0 asks for equal times.
+        latency_ns: `Mapping.latency_ns[node]`.
+
+    Raises ConfigError for a negative window. The greedy match in order of time is a largest one, since all windows
+    are equally wide.
+    """
+    if window_ns < 0:
+        raise ConfigError("the window is a time >= 0", window_ns=window_ns)
+    a, b = _sorted(spikes, -latency_ns), _sorted(reference, 0)
+    count_error = np.bincount(a["index"], minlength=size) - np.bincount(b["index"], minlength=size)
+    matched_a, matched_b = np.zeros(a.size, bool), np.zeros(b.size, bool)
+    i = j = 0
+    while i < a.size and j < b.size:
+        left, right = (int(a["index"][i]), int(a["t"][i])), (int(b["index"][j]), int(b["t"][j]))
+        if left[0] == right[0] and abs(left[1] - right[1]) <= window_ns:
+            matched_a[i] = matched_b[j] = True
+            i, j = i + 1, j + 1
+        elif left < right:
+            i += 1
+        else:
+            j += 1
+    alone = np.concatenate([a[~matched_a], b[~matched_b]])
+    first: tuple[int, int] | None = None
+    if alone.size:
+        k = np.lexsort((alone["index"], alone["t"]))[0]
+        first = (int(alone["t"][k]), int(alone["index"][k]))
+    return Agreement(
+        matched=int(matched_a.sum()),
+        spikes=int(a.size),
+        reference=int(b.size),
+        count_error=count_error.astype(np.int64),
+        first_difference=first,
+    )
+
+
+def _sorted(train: Records, shift_ns: int) -> Records:
+    out = train.copy()
+    out["t"] += shift_ns
+    return out[np.lexsort((out["t"], out["index"]))]

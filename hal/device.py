@@ -1,0 +1,474 @@
+"""A device: opened by name, loaded with a mapping, run with a stimulus, recorded.
+
+`Device` keeps the contract's states, checks and bookkeeping; an author writes `_load`, `_run`, `_reset`, `_close`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import attrs
+import numpy as np
+
+from hal import intake
+from hal.capabilities import VOCABULARY, require
+from hal.config import MapOptions, OpenOptions
+from hal.errors import ConfigError, DeviceTimeoutError, Problem, StateError
+from hal.events import BatchStimulus, Port, Stimulus
+from hal.fit import Observable, Resource
+
+if TYPE_CHECKING:
+    from hal.host import HostParts
+    from hal.mapping import Mapping
+    from hal.recorder import Recorder, RunHeader
+    from hal.recording import BatchRecording, Recording
+
+COUNTERS = (
+    "events_in",
+    "events_out",
+    "synops",
+    "dropped",
+    "late",
+    "clipped_input",
+    "saturated",
+    "overflowed",
+    "stalled_ns",
+    "pending",
+)
+"""The closed set of counters every recording may carry, per core; a spec adds its own."""
+
+
+class Reset(enum.Enum):
+    """How far back a reset goes."""
+
+    STATE = "state"
+    """Dynamics, queues and clock; what was learned stays, runs go on being numbered."""
+    LOADED = "loaded"
+    """As just after load."""
+    CONFIG = "config"
+    """Memories erased, nothing loaded."""
+    POWER = "power"
+    """As after switching on."""
+
+
+@attrs.frozen(kw_only=True)
+class Clock:
+    """How a device keeps time. Quanta and max_run are in device ns; the core multiplies by a mapping's speedup.
+
+    kind: clocked (steps), event (no time of its own) or continuous. quantum_in_ns, quantum_out_ns: grid of event
+    times. free_running: state moves on between runs.
+    """
+
+    kind: Literal["clocked", "event", "continuous"]
+    quantum_in_ns: int = 1
+    quantum_out_ns: int = 1
+    max_run_ns: int | None = None
+    free_running: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Column:
+    """A chip-specific column of the placement: its unit and meaning."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+@attrs.frozen(kw_only=True)
+class DeviceSpec:
+    """Everything about a device that does not depend on a model. Plain data; making one opens nothing."""
+
+    name: str
+    family: str
+    summary: str
+    clock: Clock
+    config: type
+    aliases: tuple[str, ...] = ()
+    kinds: tuple[Literal["emulator", "hardware"], ...] = ("emulator",)
+    capabilities: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    resources: tuple[Resource, ...] = ()
+    observables: tuple[Observable, ...] = (Observable(variable="spikes", unit="events"),)
+    map_options: type[MapOptions] = MapOptions
+    open_options: type[OpenOptions] = OpenOptions
+    profile: type | None = None
+    ports: tuple[Port, ...] = ()
+    placement_extras: tuple[Column, ...] = ()
+    counters: tuple[Column, ...] = ()
+    loads: tuple[str, ...] = ()
+    exports: tuple[str, ...] = ()
+    cores: int = 1
+
+    @capabilities.validator
+    def _known_words(self, _: Any, value: frozenset[str]) -> None:
+        unknown = sorted(value - VOCABULARY.keys())
+        if unknown:
+            raise ConfigError(
+                f"{self.name} declares capabilities that are not in the vocabulary",
+                problems=[Problem("unknown capability", word, limit="hal.capabilities.VOCABULARY") for word in unknown],
+            )
+
+    @property
+    def all_counters(self) -> tuple[str, ...]:
+        """Names of the counters its recordings may carry."""
+        return COUNTERS + tuple(column.name for column in self.counters)
+
+
+class Device(ABC):
+    """A chip or its emulator. Use as a context manager; every method may be called in every state.
+
+    States: "open" (nothing loaded), "loaded", "closed". A run that was broken off (time-out, Ctrl-C, error) leaves the
+    device loaded but of unknown dynamics: the next run needs a reset or load first, and says so.
+    """
+
+    def __init__(
+        self,
+        spec: DeviceSpec,
+        *,
+        kind: str = "emulator",
+        serial: str | None = None,
+        profile: Any = None,
+        seed: int = 0,
+        options: OpenOptions | None = None,
+    ) -> None:
+        self.spec = spec
+        self.kind = kind
+        self.serial = serial
+        self.profile = profile
+        self.seed = seed
+        self.options = options if options is not None else spec.open_options()
+        self._state: Literal["open", "loaded", "closed"] = "open"
+        self._mapping: Mapping | None = None
+        self._host: HostParts | None = None
+        self._run_number = 0
+        self._t0_ns = 0
+        self._broken_off = False
+
+    # --- what an author writes ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _load(self, mapping: Mapping) -> None:
+        """Take in a mapping made for this device; dynamics start from the mapping's initial state."""
+
+    @abstractmethod
+    def _run(self, stimulus: intake.Checked, duration_ns: int, recorder: Recorder) -> None:
+        """Run, pushing what comes out into `recorder`, and call `recorder.advance(t_ns)` at least every 0.1 s.
+
+        stimulus has an entry for every input port of the chip and every `@` port: checked, sorted event arrays, or
+        Signals. Times are model ns since the start of this run.
+        """
+
+    @abstractmethod
+    def _reset(self, mode: Reset) -> None:
+        """Reset dynamics (STATE, LOADED) or forget what was loaded (CONFIG, POWER)."""
+
+    def _close(self) -> None:
+        """Let go of what is held."""
+
+    def _run_batch(self, stimulus: intake.Batch, duration_ns: int, workers: int) -> BatchRecording | None:
+        """Run independent samples, each from Reset.STATE; None (the default) asks for the loop."""
+        return None
+
+    # --- what users call ---------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """ "open", "loaded" or "closed"."""
+        return self._state
+
+    @property
+    def mapping(self) -> Mapping:
+        """What is loaded; StateError when nothing is."""
+        if self._mapping is None:
+            raise StateError(
+                f"nothing is loaded on {self.spec.name}", hint="call load(mapping) first", state=self.state
+            )
+        return self._mapping
+
+    @property
+    def run_number(self) -> int:
+        """How many runs there were since load or Reset.LOADED; a batch of B counts as B."""
+        return self._run_number
+
+    @property
+    def t0_ns(self) -> int:
+        """Model time at which the next run starts."""
+        return self._t0_ns
+
+    def rng(self) -> np.random.Generator:
+        """The noise stream of the present run: a function of (seed, run number) alone."""
+        return np.random.default_rng([self.seed, self._run_number])
+
+    def load(self, mapping: Mapping) -> None:
+        """Put a mapping on the chip. Raises StateError when closed, ConfigError when it was made for another device."""
+        self._require_open()
+        if mapping.device not in (self.spec.name, *self.spec.loads):
+            raise ConfigError(
+                f"this mapping was made for {mapping.device}, the device is {self.spec.name}",
+                hint=f"map again with hal.mapper({self.spec.name!r})",
+                problems=[
+                    Problem("wrong device", "mapping.device", mapping.device, (self.spec.name, *self.spec.loads))
+                ],
+            )
+        own = getattr(self.profile, "id", None)
+        if mapping.profile_id is not None and mapping.profile_id != own:
+            raise ConfigError(
+                "this mapping was made for another individual",
+                problems=[Problem("wrong individual", "mapping.profile_id", mapping.profile_id, own)],
+                hint="open with that profile, or map with this one",
+            )
+        self._load(mapping)
+        self._drop_host()
+        if mapping.front is not None or mapping.back is not None:
+            from hal.host import HostParts
+
+            self._host = HostParts(mapping, seed=self.seed)
+        self._mapping, self._state = mapping, "loaded"
+        self._run_number = self._t0_ns = 0
+        self._broken_off = False
+
+    def reset(self, mode: Reset = Reset.STATE) -> None:
+        """Go back; see `Reset`. Raises CapabilityError when the device does not declare that reset."""
+        self._require_open()
+        mode = Reset(mode)
+        require(self.spec.capabilities, f"reset.{mode.value}", self.spec.name, f"reset to {mode.value}")
+        if self._mapping is not None:
+            self._reset(mode)
+            if self._host is not None:
+                self._host.reset()
+        self._t0_ns = 0
+        if mode is not Reset.STATE:
+            self._run_number = 0
+        if mode in (Reset.CONFIG, Reset.POWER):
+            self._drop_host()
+            self._mapping, self._state = None, "open"
+        self._broken_off = False
+
+    def run(
+        self,
+        stimulus: Stimulus,
+        duration_ns: int,
+        *,
+        to: str | Path | None = None,
+        recorder: Recorder | None = None,
+        timeout_s: float | None = None,
+    ) -> Recording:
+        """Run for exactly `duration_ns` of model time and return what was recorded.
+
+        Args:
+            stimulus: per input port an event array, a raster (T, ...) of one row per step, or a Signal. A missing
+                port is silence.
+            duration_ns: model ns; a whole number of steps on a clocked device.
+            to: a new directory to stream the recording into. Not together with `recorder`.
+            recorder: where the output goes; default: memory.
+            timeout_s: wall seconds after which the run is broken off with DeviceTimeoutError, whose data carries the
+                recording so far.
+
+        Raises:
+            StateError: closed, nothing loaded, or broken off before without a reset.
+            ConfigError: everything wrong with stimulus and duration, before anything runs.
+        """
+        mapping = self._ready()
+        checked = intake.check(stimulus, self._ports(), duration_ns, mapping.step_ns, self._max_run_ns())
+        recorder = self._recorder(to, recorder)
+        with self._recorded(recorder, self._header(duration_ns, checked), timeout_s) as box:
+            self._emit_inputs(checked, recorder)
+            if self._host is None:
+                self._run(checked, duration_ns, recorder)
+            else:
+                self._host.run(checked, duration_ns, recorder, self._run)
+        recording: Recording = box[0]
+        self._t0_ns += duration_ns
+        self._run_number += 1
+        return recording
+
+    def run_batch(
+        self,
+        stimuli: BatchStimulus,
+        duration_ns: int,
+        *,
+        workers: int = 1,
+        timeout_s: float | None = None,
+    ) -> BatchRecording:
+        """Run B independent samples, each from Reset.STATE; the same as the loop of reset and run.
+
+        Args:
+            stimuli: per input port an EventBatch or a sequence of B stimuli; all keys have equal B.
+            duration_ns: model ns, the same for all.
+            workers: how many threads may be used; results do not depend on it.
+            timeout_s: wall seconds for the whole batch.
+        """
+        from hal.recording import BatchRecording
+
+        self._ready()
+        if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+            raise ConfigError("workers must be a positive integer", workers=workers)
+        batch = intake.check_batch(stimuli, self._ports(), duration_ns, self.mapping.step_ns, self._max_run_ns())
+        require(self.spec.capabilities, "reset.state", self.spec.name, "run_batch (it resets between samples)")
+        self.reset(Reset.STATE)
+        if self._host is None and timeout_s is None and len(batch):
+            done = self._run_batch(batch, duration_ns, workers)
+            if done is not None:
+                self._t0_ns = duration_ns
+                self._run_number += len(batch)
+                return done
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        recordings = []
+        for sample in batch:
+            self.reset(Reset.STATE)
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            recordings.append(self.run(sample, duration_ns, timeout_s=left))
+        return BatchRecording.of(recordings)
+
+    def close(self) -> None:
+        """Let go of the device; may be called again."""
+        if self._state != "closed":
+            self._drop_host()
+            self._state, self._mapping = "closed", None
+            self._close()
+
+    def __enter__(self) -> Self:
+        self._require_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{self.spec.name} ({self.kind}), {self.state}, {self._run_number} runs>"
+
+    # --- bookkeeping -------------------------------------------------------------------------------------------
+
+    def _require_open(self) -> None:
+        if self._state == "closed":
+            raise StateError(f"{self.spec.name} is closed", hint="open it again with hal.open", state="closed")
+
+    def _ready(self) -> Mapping:
+        self._require_open()
+        mapping = self.mapping
+        if self._broken_off:
+            raise StateError(
+                f"the last run of {self.spec.name} was broken off; its dynamics are unknown",
+                hint="call reset() or load() first",
+                state=self.state,
+            )
+        return mapping
+
+    def _ports(self) -> tuple[Port, ...]:
+        return self.mapping.inputs + self.spec.ports
+
+    def _max_run_ns(self) -> int | None:
+        limit = self.spec.clock.max_run_ns
+        return None if limit is None else int(limit * self.mapping.speedup)
+
+    def _drop_host(self) -> None:
+        if self._host is not None:
+            self._host.close()
+            self._host = None
+
+    def _recorder(self, to: str | Path | None, recorder: Recorder | None) -> Recorder:
+        from hal.recorder import ArrowRecorder, MemoryRecorder
+
+        if to is not None and recorder is not None:
+            raise ConfigError("give either `to` or `recorder`, not both", to=str(to), recorder=repr(recorder))
+        if recorder is not None:
+            return recorder
+        return MemoryRecorder() if to is None else ArrowRecorder(to)
+
+    def _header(self, duration_ns: int, stimulus: intake.Checked) -> RunHeader:
+        from hal.recorder import RunHeader
+
+        return RunHeader(
+            device=self.spec.name,
+            kind=self.kind,
+            nodes={port.name: port.shape for port in self.mapping.outputs if port.kind == "events"} | self._probed(),
+            signals={port.name: port.shape for port in self.mapping.outputs if port.kind == "signal"},
+            traces=tuple(probe for probe in self.mapping.record if probe.variable != "spikes"),
+            cores=self.spec.cores,
+            counters=self.spec.all_counters,
+            t0_ns=self._t0_ns,
+            duration_ns=duration_ns,
+            step_ns=self.mapping.step_ns,
+            run=self._run_number,
+            seed=self.seed,
+            provenance=self._provenance(),
+            stimulus=dict(stimulus),
+        )
+
+    def recorded_events(self) -> dict[str, tuple[int, ...]]:
+        """What `_run` has to emit: the chip's own event Outputs and the probed populations on it, with their shapes."""
+        mapping = self.mapping
+        if mapping.on_chip is None:
+            shapes = {port.name: port.shape for port in mapping.outputs}
+        else:
+            part = mapping.on_chip
+            shapes = {name: part.nodes[name].output_shape for name in part.outputs if part.kind(name) == "events"}
+        return shapes | {name: shape for name, shape in self._probed().items() if self._on_chip(name)}
+
+    def _probed(self) -> dict[str, tuple[int, ...]]:
+        model = self.mapping.model
+        names = [probe.node for probe in self.mapping.record if probe.variable == "spikes"]
+        return {} if model is None else {name: model.nodes[name].output_shape for name in names}
+
+    def _on_chip(self, name: str) -> bool:
+        part = self.mapping.on_chip
+        return part is not None and name in part.nodes and name not in part.inputs
+
+    def _emit_inputs(self, stimulus: intake.Checked, recorder: Recorder) -> None:
+        """Probed Inputs record what was fed in."""
+        for name in self._probed():
+            given = stimulus.get(name)
+            if isinstance(given, np.ndarray):
+                recorder.emit(name, given["t"], given["index"])
+
+    def _provenance(self) -> dict[str, Any]:
+        from hal import __version__
+        from hal.config import to_json
+
+        model = self.mapping.model
+        return {
+            "neurohal": __version__,
+            "numpy": np.__version__,
+            "options": to_json(self.options),
+            "model": None if model is None else model.fingerprint,
+            "semantics": None if model is None else model.semantics.to_json(),
+            "profile_id": self.mapping.profile_id,
+        }
+
+    @contextlib.contextmanager
+    def _recorded(self, recorder: Recorder, header: RunHeader, timeout_s: float | None) -> Iterator[list[Any]]:
+        """Start and finish the recorder around a run; whatever breaks it off, what was recorded is kept."""
+        box: list[Any] = []
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+
+        def watch(t_ns: int) -> None:
+            if deadline is not None and time.monotonic() > deadline:
+                raise DeviceTimeoutError(
+                    f"the run did not end within {timeout_s} s; it had reached {t_ns} of {header.duration_ns} ns",
+                    timeout_s=timeout_s,
+                    t_ns=t_ns,
+                )
+
+        recorder.start(header)
+        recorder.on_advance.append(watch)
+        try:
+            yield box
+            recorder.advance(header.duration_ns)
+        except BaseException as error:
+            self._broken_off = True
+            partial = recorder.finish("interrupted")
+            if isinstance(error, DeviceTimeoutError):
+                error.data["recording"] = partial
+            raise
+        finally:
+            recorder.on_advance.remove(watch)
+        box.append(recorder.finish("ok"))

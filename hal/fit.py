@@ -1,0 +1,153 @@
+"""Does it fit, and why not: resources, rows, findings, and the report that carries all of them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import attrs
+
+from hal.errors import Problem
+
+
+@attrs.frozen(kw_only=True)
+class Resource:
+    """Something a chip has a limited amount of.
+
+    limit: one number per place (Speck's cores differ), or a single one that holds everywhere.
+    when: "map" is known before running, "run" depends on activity and is checked against `rates_hz`.
+    source: where the number was published, or "assumption: ..." where nobody has.
+    """
+
+    name: str
+    unit: str
+    scope: str
+    limit: tuple[float, ...]
+    when: Literal["map", "run"] = "map"
+    source: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Observable:
+    """What can be recorded, and what that costs.
+
+    at_once: how many may be recorded at a time (None: all); scope: per what; period_ns: smallest sampling period,
+    None when only event-wise; excludes: observables that cannot be recorded at the same time.
+    """
+
+    variable: str
+    unit: str
+    per: str = "neuron"
+    at_once: int | None = None
+    scope: str = "chip"
+    period_ns: int | None = None
+    excludes: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class FitRow:
+    """One resource at one place: how much is needed, how much there is."""
+
+    resource: str
+    place: str
+    node: str
+    needed: float
+    limit: float
+    unit: str
+    hint: str = ""
+    ok: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class Finding:
+    """One thing to say about one node.
+
+    level: refused (does not run), changed (runs, but not as the model's semantics say), note.
+    """
+
+    level: Literal["refused", "changed", "note"]
+    node: str
+    field: str
+    reason: str
+    wanted: Any = None
+    realised: Any = None
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """One line."""
+        text = f"{self.node}.{self.field}: {self.reason}" if self.node else f"{self.field}: {self.reason}"
+        if self.wanted is not None:
+            text += f" (wanted {self.wanted}"
+            text += f", realised {self.realised})" if self.realised is not None else ")"
+        return f"{text}; {self.hint}" if self.hint else text
+
+
+@attrs.frozen(kw_only=True)
+class FitReport:
+    """All reasons at once: every resource row, every finding."""
+
+    device: str
+    rows: tuple[FitRow, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """True when no row is over its limit and nothing is refused."""
+        return all(row.ok for row in self.rows) and not self.refused
+
+    @property
+    def refused(self) -> tuple[Finding, ...]:
+        """Findings that stop the model from running."""
+        return tuple(finding for finding in self.findings if finding.level == "refused")
+
+    @property
+    def changed(self) -> tuple[Finding, ...]:
+        """Findings that say where the chip departs from the model's semantics."""
+        return tuple(finding for finding in self.findings if finding.level == "changed")
+
+    def problems(self) -> list[Problem]:
+        """Every reason for not fitting, as the lines of an error."""
+        over = [
+            Problem(
+                f"needs {row.needed:g} {row.unit} of {row.resource}",
+                f"{row.node} on {row.place}" if row.place else row.node,
+                limit=f"{row.limit:g}",
+                hint=row.hint,
+            )
+            for row in self.rows
+            if not row.ok
+        ]
+        return over + [
+            Problem(
+                f"{f.field}: {f.reason}" if f.field else f.reason, f.node, value=f.wanted, limit=f.realised, hint=f.hint
+            )
+            for f in self.refused
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object: device, fits, rows, findings."""
+        return {
+            "device": self.device,
+            "fits": self.fits,
+            "rows": [attrs.asdict(row) for row in self.rows],
+            "findings": [
+                {key: _plain(value) for key, value in attrs.asdict(finding).items()} for finding in self.findings
+            ],
+        }
+
+    def __str__(self) -> str:
+        """A few lines of text; the command line prints tables instead."""
+        lines = [f"{self.device}: {'fits' if self.fits else 'does not fit'}"]
+        lines += [f"  {problem}" for problem in self.problems()]
+        lines += [f"  {finding.level}: {finding}" for finding in self.findings if finding.level != "refused"]
+        return "\n".join(lines)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    return str(value)

@@ -1,0 +1,180 @@
+"""What the host computes: analog parts of a model before and after the chip, run on the device `ideal`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from hal import nodes
+from hal.events import Records, Signal, events
+from hal.fit import Finding
+from hal.intake import Checked
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hal.device import Device
+    from hal.mapping import Mapping
+    from hal.model import Model
+    from hal.recorder import Recorder
+    from hal.recording import Recording
+
+Run = Callable[[Checked, int, Any], None]
+
+CUT: Final = ".out"
+"""What `Model.part` appends to the name of a population for the Output where it was cut off."""
+
+
+def split(model: Model, capabilities: frozenset[str]) -> tuple[Model | None, Model, Model | None, list[Finding]]:
+    """(front, the chip's part, back, findings): analog parts cut off where the device has no signals of its own.
+
+    Front: from Inputs that take signals up to and including the first spiking nodes. Back: what lies between the last
+    spiking nodes and Outputs that give signals. Names stay: a part's Input is named after the population that feeds it,
+    and an Output where it was cut NAME.out.
+    """
+    front = set() if "input.signal" in capabilities else _front(model)
+    back = set() if "output.signal" in capabilities else _back(model)
+    both = front & back
+    if both:
+        # one analog path from Input to Output: nothing is left to a chip between the two
+        back -= front
+    if not front and not back:
+        return None, model, None, []
+    findings = []
+    if model.semantics.dt_ns is None:
+        findings.append(
+            Finding(
+                level="refused",
+                node="",
+                field="dt_ns",
+                reason="analog parts run on the host in steps, and nobody said how long a step is",
+                hint="Semantics(dt_ns=...), or --dt",
+            )
+        )
+    findings += [
+        Finding(level="note", node=name, field="host", reason=f"computed {when} the chip, on the host")
+        for part, when in ((front, "before"), (back, "after"))
+        for name in model.order()
+        if name in part and model.nodes[name].population and name not in model.inputs
+    ]
+    chip = [name for name in model.nodes if name not in front and name not in back]
+    return (
+        model.part(front) if front else None,
+        model.part(chip),
+        model.part(back) if back else None,
+        findings,
+    )
+
+
+def _front(model: Model) -> set[str]:
+    """Nodes from signal Inputs to the first spiking ones, with everything those need."""
+    part: set[str] = set()
+    todo = [name for name in model.inputs if name in model.semantics.signals]
+    while todo:
+        name = todo.pop()
+        if name in part or name in model.outputs:
+            continue
+        part.add(name)
+        if not model.nodes[name].spiking:
+            todo += model.successors(name)
+        todo += model.predecessors(name)
+    return part
+
+
+def _back(model: Model) -> set[str]:
+    """Nodes from the last spiking ones to signal Outputs, with everything that depends on them."""
+    part: set[str] = set()
+    todo = [name for name in model.outputs if model.kind(name) == "signal"]
+    while todo:
+        name = todo.pop()
+        if name in part:
+            continue
+        part.add(name)
+        todo += model.successors(name)
+        todo += [
+            source
+            for source in model.predecessors(name)
+            if not model.nodes[source].spiking and not isinstance(model.nodes[source], nodes.Input)
+        ]
+    return part
+
+
+class HostParts:
+    """The front and back of a mapping, each on its own ideal device; they share run and reset."""
+
+    def __init__(self, mapping: Mapping, seed: int) -> None:
+        probed = {probe.node for probe in mapping.record if probe.variable == "spikes"}
+        self.front = _opened(mapping.front, probed, seed)
+        self.back = _opened(mapping.back, probed, seed)
+        self._parts: tuple[Device, ...] = tuple(part for part in (self.front, self.back) if part is not None)
+
+    def reset(self) -> None:
+        """Both parts back to the start."""
+        for part in self._parts:
+            part.reset()
+
+    def close(self) -> None:
+        """Let go of both."""
+        for part in self._parts:
+            part.close()
+
+    def run(self, stimulus: Checked, duration_ns: int, recorder: Recorder, chip: Run) -> None:
+        """Front, chip, back, one after the other; what they give goes to the one recorder."""
+        inner: dict[str, Records | Signal] = dict(stimulus)
+        if self.front is not None:
+            done = self.front.run({port.name: inner.pop(port.name) for port in self.front.mapping.inputs}, duration_ns)
+            inner |= {name.removesuffix(CUT): events for name, events in done.spikes.items()}
+            _pass_on(done, recorder)
+        tee = _Tee(recorder)
+        chip(inner, duration_ns, tee)
+        if self.back is not None:
+            heard = inner | tee.events()
+            feeds = {port.name: heard[port.name] for port in self.back.mapping.inputs if port.name in heard}
+            _pass_on(self.back.run(feeds, duration_ns), recorder)
+
+
+def _opened(model: Model | None, probed: set[str], seed: int) -> Device | None:
+    if model is None:
+        return None
+    from hal import registry
+
+    device = registry.open("ideal", seed=seed)
+    device.load(registry.mapper("ideal").map(model, record=sorted(probed & model.nodes.keys() - set(model.inputs))))
+    return device
+
+
+def _pass_on(recording: Recording, recorder: Recorder) -> None:
+    """What a host part recorded, where the user asked for it."""
+    for name, spikes in recording.spikes.items():
+        if name in recorder.header.nodes:
+            recorder.emit(name, spikes["t"], spikes["index"])
+    for name, signal in recording.signals.items():
+        if name in recorder.header.signals:
+            recorder.sample(name, "output", signal.t, signal.values)
+
+
+class _Tee:
+    """A recorder that also keeps the events the host's back part needs."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._kept: dict[str, list[tuple[NDArray[np.int64], NDArray[np.uint32]]]] = {}
+
+    def emit(self, node: str, t: NDArray[np.int64], index: NDArray[np.uint32]) -> None:
+        """Keep, and pass on what the user asked for."""
+        if node.endswith(CUT):
+            self._kept.setdefault(node.removesuffix(CUT), []).append((t.copy(), index.copy()))
+        if node in self._recorder.header.nodes:
+            self._recorder.emit(node, t, index)
+
+    def events(self) -> dict[str, Records]:
+        """Everything emitted where the model was cut, by population."""
+        return {
+            node: events(np.concatenate([t for t, _ in parts]), np.concatenate([index for _, index in parts]))
+            for node, parts in self._kept.items()
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._recorder, name)

@@ -1,0 +1,234 @@
+"""What goes into a run, checked and brought into one form before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, TypeAlias
+
+import attrs
+import numpy as np
+
+from hal.errors import ConfigError, HalError, Problem
+from hal.events import (
+    EVENT,
+    BatchStimulus,
+    EventBatch,
+    Port,
+    Records,
+    Signal,
+    Stimulus,
+    event_problems,
+    raster,
+    raster_problems,
+    signal_problems,
+)
+
+Checked: TypeAlias = Mapping[str, "Records | Signal"]
+
+
+@attrs.frozen(eq=False)
+class Batch:
+    """B checked stimuli of equal keys; iterating gives them one by one."""
+
+    columns: Mapping[str, EventBatch | tuple[Signal, ...]]
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[Checked]:
+        for b in range(self.size):
+            yield {name: column[b] for name, column in self.columns.items()}
+
+
+def check(
+    stimulus: Stimulus,
+    ports: Sequence[Port],
+    duration_ns: int,
+    step_ns: int | None,
+    max_run_ns: int | None = None,
+) -> dict[str, Records | Signal]:
+    """One entry per port: checked event arrays and Signals, silence where nothing was given.
+
+    Raises ConfigError with every problem of duration, names, dtypes, order, times, indices and values.
+    """
+    problems = duration_problems(duration_ns, step_ns, max_run_ns)
+    problems += name_problems(stimulus, ports)
+    usable = None if problems else int(duration_ns)
+    out: dict[str, Records | Signal] = {}
+    for port in ports:
+        value, faults = _one(stimulus.get(port.name), port, usable, step_ns)
+        problems += faults
+        out[port.name] = value
+    if problems:
+        raise ConfigError("the stimulus cannot be run", problems=problems)
+    return out
+
+
+def check_batch(
+    stimuli: BatchStimulus,
+    ports: Sequence[Port],
+    duration_ns: int,
+    step_ns: int | None,
+    max_run_ns: int | None = None,
+) -> Batch:
+    """As `check` for B samples; all keys must have equal B."""
+    problems = duration_problems(duration_ns, step_ns, max_run_ns)
+    problems += name_problems(stimuli, ports)
+    sizes = {name: len(column) for name, column in stimuli.items()}
+    if len(set(sizes.values())) > 1:
+        problems.append(Problem("all keys of a batch have equal length", "stimuli", value=sizes))
+    if problems:
+        raise ConfigError("the batch cannot be run", problems=problems)
+    size = next(iter(sizes.values()), 0)
+    columns: dict[str, EventBatch | tuple[Signal, ...]] = {}
+    for port in ports:
+        column, faults = _column(stimuli.get(port.name), port, size, int(duration_ns), step_ns)
+        problems += faults
+        columns[port.name] = column
+    if problems:
+        raise ConfigError("the batch cannot be run", problems=problems)
+    return Batch(columns, size)
+
+
+def duration_problems(duration_ns: Any, step_ns: int | None, max_run_ns: int | None) -> list[Problem]:
+    """Faults of a duration: type, sign, whole steps, the longest run."""
+    if isinstance(duration_ns, bool) or not isinstance(duration_ns, int | np.integer):
+        return [Problem("a duration is a whole number of ns", "duration_ns", value=duration_ns, limit="int")]
+    problems = []
+    if duration_ns < 0:
+        problems.append(Problem("negative duration", "duration_ns", value=duration_ns, limit=">= 0"))
+    if step_ns and duration_ns % step_ns:
+        near = round(duration_ns / step_ns) * step_ns
+        problems.append(
+            Problem("no whole number of steps", "duration_ns", duration_ns, f"steps of {step_ns} ns", f"try {near}")
+        )
+    if max_run_ns is not None and duration_ns > max_run_ns:
+        problems.append(Problem("longer than the device runs at a time", "duration_ns", duration_ns, max_run_ns))
+    return problems
+
+
+def name_problems(stimulus: Mapping[str, Any], ports: Sequence[Port]) -> list[Problem]:
+    """Keys that name no port."""
+    names = [port.name for port in ports]
+    problems = []
+    for name in stimulus:
+        if name not in names:
+            near = get_close_matches(str(name), names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(map(repr, names))}"
+            problems.append(Problem("no such input", f"stimulus {name!r}", hint=hint))
+    return problems
+
+
+def _silence(port: Port) -> Records | Signal:
+    if port.kind == "events":
+        return np.empty(0, EVENT)
+    return Signal(np.zeros(1, np.int64), np.zeros((1, port.size)))
+
+
+def _one(value: Any, port: Port, duration_ns: int | None, step_ns: int | None) -> tuple[Any, list[Problem]]:
+    """A checked value for a port, or the problems with it. duration_ns None: the duration itself is faulty."""
+    where = f"stimulus {port.name!r}"
+    if value is None:
+        return _silence(port), []
+    try:
+        if isinstance(value, Signal):
+            return _from_signal(value, port, duration_ns, step_ns)
+        array = np.asarray(value)
+    except (ValueError, HalError) as error:
+        return None, [Problem(f"not an array: {error}", where)]
+    if array.dtype.names is not None:
+        if port.kind == "signal":
+            return None, [Problem("events given for a signal input", where, hint="give a Signal or an array (T, n)")]
+        faults = event_problems(array, port, duration_ns)
+        return (None, faults) if faults else (_as_events(array), [])
+    return _from_rows(array, port, duration_ns, step_ns)
+
+
+def _as_events(array: Records) -> Records:
+    if array.dtype == EVENT and array.flags.c_contiguous:
+        return array
+    out = np.empty(array.size, EVENT)
+    out["t"], out["index"] = array["t"], array["index"]
+    return out
+
+
+def _from_signal(signal: Signal, port: Port, duration_ns: int | None, step_ns: int | None) -> tuple[Any, list[Problem]]:
+    faults = signal_problems(signal, port, duration_ns)
+    if port.kind == "signal" or faults:
+        return signal, faults
+    where = f"stimulus {port.name!r}"
+    faults = raster_problems(signal.values, where)
+    if step_ns and (signal.t % step_ns).any():
+        row = int(np.argmax(signal.t % step_ns != 0))
+        faults.append(Problem("row off the grid of steps", f"{where}, row {row}", int(signal.t[row]), f"{step_ns} ns"))
+    if faults:
+        return None, faults
+    events = raster(signal.values, 1)
+    events["t"] = signal.t[events["t"]]
+    return events, []
+
+
+def _from_rows(array: Any, port: Port, duration_ns: int | None, step_ns: int | None) -> tuple[Any, list[Problem]]:
+    """A raster (T, ...): one row per step."""
+    where = f"stimulus {port.name!r}"
+    if array.dtype.kind not in "biuf" or array.ndim < 2:
+        what = "neither an event array nor a raster (T, ...)"
+        return None, [Problem(what, where, value=f"{array.dtype} {array.shape}", hint="make it with hal.events")]
+    if step_ns is None:
+        hint = "give events, or a Signal with times, or a dt in the model's semantics"
+        return None, [Problem("a raster needs a step and this mapping has none", where, hint=hint)]
+    flat = array.reshape(len(array), -1)
+    faults = []
+    if flat.shape[1] != port.size:
+        faults.append(Problem("shape differs from the port", where, value=array.shape[1:], limit=port.shape))
+    if duration_ns is not None and len(flat) * step_ns != duration_ns:
+        limit = f"duration_ns == {len(flat)} rows * {step_ns} ns = {len(flat) * step_ns}"
+        faults.append(Problem("rows differ from the duration", where, value=duration_ns, limit=limit))
+    if port.kind == "signal":
+        signal = Signal.sampled(flat, step_ns)
+        return signal, faults or signal_problems(signal, port, duration_ns)
+    faults += raster_problems(flat, where)
+    return (None, faults) if faults else (raster(flat, step_ns), [])
+
+
+def _column(column: Any, port: Port, size: int, duration_ns: int, step_ns: int | None) -> tuple[Any, list[Problem]]:
+    if column is None:
+        one = _silence(port)
+        if port.kind == "signal":
+            return (one,) * size, []
+        return EventBatch(np.empty(0, EVENT), np.zeros(size + 1, np.int64)), []
+    if isinstance(column, EventBatch):
+        if port.kind == "signal":
+            return None, [Problem("events given for a signal input", f"stimulus {port.name!r}")]
+        return column, batch_problems(column, port, duration_ns)
+    made, problems = [], []
+    for b, value in enumerate(column):
+        one, faults = _one(value, port, duration_ns, step_ns)
+        problems += [attrs.evolve(fault, where=f"sample {b}, {fault.where}") for fault in faults]
+        made.append(one)
+    if problems:
+        return None, problems
+    return (tuple(made) if port.kind == "signal" else EventBatch.of(made)), []
+
+
+def batch_problems(batch: EventBatch, port: Port, duration_ns: int) -> list[Problem]:
+    """Faults of a whole batch, column by column; only a faulty one is looked at sample by sample."""
+    splits, events = batch.splits, batch.events
+    where = f"stimulus {port.name!r}"
+    if splits[0] != 0 or splits[-1] != len(events) or (np.diff(splits) < 0).any():
+        return [Problem("splits must rise from 0 to the number of events", where, value=splits[:8].tolist())]
+    if not len(events):
+        return []
+    t, index = events["t"], events["index"]
+    good = int(index.max()) < port.size and int(t.min()) >= 0 and int(t.max()) < duration_ns
+    if good:
+        falls = np.flatnonzero(t[1:] < t[:-1]) + 1
+        if not np.setdiff1d(falls, splits, assume_unique=False).size:
+            return []
+    return [
+        attrs.evolve(fault, where=f"sample {b}, {fault.where}")
+        for b in range(len(batch))
+        for fault in event_problems(batch[b], port, duration_ns)
+    ]

@@ -1,0 +1,355 @@
+"""Mapping a model onto a chip: one plan serves `check` and `map`, so they cannot disagree."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as MappingABC
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from hal import config as config_module
+from hal.capabilities import require, required_by
+from hal.config import MapOptions
+from hal.errors import CapabilityError, ConfigError, DoesNotFitError, Problem
+from hal.events import Port, Probe
+from hal.fit import Finding, FitReport, FitRow
+from hal.mapping import Fate, Losses, Mapping, Placement
+
+if TYPE_CHECKING:
+    from hal.device import DeviceSpec
+    from hal.model import Model
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Plan:
+    """What an author's `_plan` returns. Without a config the plan must hold at least one reason."""
+
+    rows: tuple[FitRow, ...] = attrs.field(default=(), converter=tuple)
+    findings: tuple[Finding, ...] = attrs.field(default=(), converter=tuple)
+    config: Any = None
+    placement: Placement | None = None
+    fates: tuple[Fate, ...] = attrs.field(default=(), converter=tuple)
+    losses: Losses = attrs.field(factory=Losses)
+    realised: MappingABC[tuple[str, str], NDArray[Any]] = attrs.field(factory=dict)
+    step_ns: int | None = None
+    speedup: float = 1.0
+    latency_ns: MappingABC[str, int] = attrs.field(factory=dict)
+
+
+class Mapper(ABC):
+    """Makes mappings for one device. An author writes `_plan`, and `_adopt` and `_edit` where the family has them."""
+
+    def __init__(self, spec: DeviceSpec, profile: Any = None) -> None:
+        self.spec = spec
+        self.profile = profile
+
+    # --- what an author writes ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _plan(
+        self,
+        model: Model,
+        options: Any,
+        record: tuple[Probe, ...],
+        like: Mapping | None,
+        seed: int,
+        rates_hz: MappingABC[str, float] | None,
+    ) -> Plan:
+        """Everything: what is needed of what there is, what is refused or changed, and, if it fits, the registers.
+
+        The model is the part meant for the chip: host parts have been cut off. It may use what the device does not
+        declare (that is refused by the caller, too); the plan must then still be true about the rest.
+        """
+
+    def _adopt(self, config: Any) -> Mapping:
+        """A mapping from checked registers alone (capability `map.adopt`)."""
+        raise CapabilityError(f"{self.spec.name} does not support adopt", capability="map.adopt")
+
+    def _edit(self, mapping: Mapping, config: Any) -> Sequence[FitRow | Finding]:
+        """What the chip says to registers edited by hand, beyond the schema's own checks (capability `map.edit`)."""
+        return ()
+
+    # --- what users call ---------------------------------------------------------------------------------------
+
+    def check(
+        self,
+        model: Any,
+        options: MapOptions | MappingABC[str, Any] | None = None,
+        *,
+        rates_hz: MappingABC[str, float] | None = None,
+    ) -> FitReport:
+        """Does it fit, and every reason why not. rates_hz: events per second of whole nodes, for run-time limits."""
+        model = self._model(model)
+        return self._planned(model, self._options(options), (), None, 0, self._rates(model, rates_hz))[0]
+
+    def map(
+        self,
+        model: Any,
+        options: MapOptions | MappingABC[str, Any] | None = None,
+        *,
+        record: Iterable[str | Probe] = (),
+        like: Mapping | None = None,
+        seed: int = 0,
+    ) -> Mapping:
+        """Place a model on the chip.
+
+        Args:
+            model: a Model, a NIR file or graph.
+            options: of class `spec.map_options`, or its fields as a mapping.
+            record: nodes or Probes to record besides the Outputs.
+            like: keep placement and routing of this mapping and change numbers only.
+            seed: of whatever is random in mapping.
+
+        Raises:
+            DoesNotFitError: with every reason.
+            ConfigError: options, probes or `like` are wrong. CapabilityError: a probe or `like` is not supported.
+        """
+        model = self._model(model)
+        probes = self._probes(model, record)
+        if like is not None:
+            require(self.spec.capabilities, "map.like", self.spec.name, "map(like=)")
+        report, plan, (front, chip, back) = self._planned(model, self._options(options), probes, like, seed, None)
+        if not report.fits:
+            raise DoesNotFitError(report)
+        if plan.config is None or plan.placement is None:
+            raise TypeError(f"the mapper of {self.spec.name} gave neither a config nor a reason")
+        config_module.check(plan.config, f"the configuration made for {self.spec.name}")
+        mapping = Mapping(
+            device=self.spec.name,
+            model=model,
+            config=plan.config,
+            placement=plan.placement,
+            fates=self._fates(model, plan.fates, front, back),
+            fit=report,
+            losses=plan.losses,
+            realised=dict(plan.realised),
+            inputs=tuple(
+                Port(name, model.nodes[name].output_shape, "signal" if name in model.semantics.signals else "events")
+                for name in model.inputs
+            ),
+            outputs=tuple(Port(name, model.nodes[name].output_shape, model.kind(name)) for name in model.outputs),
+            record=probes,
+            step_ns=plan.step_ns,
+            speedup=plan.speedup,
+            latency_ns=dict(plan.latency_ns),
+            on_chip=chip,
+            front=front,
+            back=back,
+            profile_id=getattr(self.profile, "id", None),
+        )
+        if like is not None:
+            _keep_like(mapping, like)
+        return mapping
+
+    def adopt(self, config: Any) -> Mapping:
+        """A mapping from registers without a model. Raises CapabilityError, ConfigError, DoesNotFitError."""
+        require(self.spec.capabilities, "map.adopt", self.spec.name, "adopt")
+        return self._adopt(self._config(config))
+
+    def edit(self, mapping: Mapping, config: Any) -> Mapping:
+        """The mapping with other registers, checked again; placement kept. See `Mapping.with_config`."""
+        require(self.spec.capabilities, "map.edit", self.spec.name, "with_config")
+        said = self._edit(mapping, self._config(config))
+        report = FitReport(
+            device=self.spec.name,
+            rows=tuple(item for item in said if isinstance(item, FitRow)),
+            findings=tuple(item for item in said if isinstance(item, Finding)),
+        )
+        if not report.fits:
+            raise DoesNotFitError(report)
+        # what the mapper said about its own registers no longer holds for edited ones
+        return attrs.evolve(mapping, config=config, fit=report, losses=Losses(), realised={})
+
+    # --- the plan, as both see it ------------------------------------------------------------------------------
+
+    def _planned(
+        self,
+        model: Model,
+        options: MapOptions,
+        probes: tuple[Probe, ...],
+        like: Mapping | None,
+        seed: int,
+        rates_hz: MappingABC[str, float] | None,
+    ) -> tuple[FitReport, Plan, tuple[Model | None, Model, Model | None]]:
+        from hal.host import split
+
+        front, chip, back, findings = split(model, self.spec.capabilities)
+        findings += self._refusals(model, chip)
+        plan = self._plan(chip, options, probes, like, seed, rates_hz)
+        said = {(f.node, f.field) for f in plan.findings}
+        findings = [f for f in findings if (f.node, f.field) not in said]
+        report = FitReport(device=self.spec.name, rows=plan.rows, findings=(*findings, *plan.findings))
+        if report.fits and plan.config is None:
+            raise TypeError(f"the mapper of {self.spec.name} gave neither a config nor a reason")
+        return report, plan, (front, chip, back)
+
+    def _refusals(self, model: Model, chip: Model) -> list[Finding]:
+        """What the core itself has to say: capabilities, the missing step, the reader's notes."""
+        findings = [
+            Finding(
+                level="refused",
+                node=node,
+                field=word,
+                reason=f"{self.spec.name} does not declare {word!r}: {reason}",
+                hint="`hal info` lists what it can do",
+            )
+            for word, node, reason in required_by(chip)
+            if word not in self.spec.capabilities
+        ]
+        if self.spec.clock.kind == "clocked" and model.semantics.dt_ns is None:
+            findings.append(
+                Finding(
+                    level="refused",
+                    node="",
+                    field="dt_ns",
+                    reason="a clocked device needs the length of a step and nobody said it",
+                    hint="Semantics(dt_ns=...), or --dt 1ms on the command line",
+                )
+            )
+        return findings + list(model.notes)
+
+    def _fates(
+        self, model: Model, planned: tuple[Fate, ...], front: Model | None, back: Model | None
+    ) -> tuple[Fate, ...]:
+        """One line per NIR node, in the model's order, then what was added."""
+        known = {fate.node: fate for fate in planned}
+        for part, reason in ((front, "computed before the chip"), (back, "computed after the chip")):
+            if part is not None:
+                for name in part.nodes:
+                    if name in model.nodes and name not in known:
+                        known[name] = Fate(node=name, fate="host", reason=reason)
+        for name in (*model.inputs, *model.outputs):
+            known[name] = Fate(node=name, fate="folded", reason=known[name].reason if name in known else "")
+        missing = [name for name in model.nodes if name not in known]
+        if missing:
+            raise TypeError(f"the mapper of {self.spec.name} says nothing about: {', '.join(missing)}")
+        return tuple(known[name] for name in model.order()) + tuple(f for f in planned if f.fate == "added")
+
+    # --- arguments ---------------------------------------------------------------------------------------------
+
+    def _model(self, model: Any) -> Model:
+        from hal.model import Model, read_model
+
+        return model if isinstance(model, Model) else read_model(model)
+
+    def _options(self, options: MapOptions | MappingABC[str, Any] | None) -> MapOptions:
+        if options is None:
+            return self.spec.map_options()
+        if isinstance(options, self.spec.map_options):
+            return config_module.check(options, f"the map options of {self.spec.name}")
+        if isinstance(options, MappingABC):
+            return config_module.build(self.spec.map_options, options, f"the map options of {self.spec.name} are")
+        raise ConfigError(
+            f"map options of {self.spec.name} are of class {self.spec.map_options.__name__}",
+            value=type(options).__name__,
+        )
+
+    def _config(self, config: Any) -> Any:
+        if not isinstance(config, self.spec.config):
+            raise ConfigError(
+                f"the configuration of {self.spec.name} is a {self.spec.config.__name__}", value=type(config).__name__
+            )
+        return config_module.check(config, f"the configuration of {self.spec.name}")
+
+    def _rates(self, model: Model, rates_hz: MappingABC[str, float] | None) -> MappingABC[str, float] | None:
+        problems = []
+        for name, rate in (rates_hz or {}).items():
+            if name not in model.nodes:
+                near = get_close_matches(name, list(model.nodes), n=1)
+                problems.append(
+                    Problem("no such node", f"rates_hz[{name!r}]", hint=f"did you mean {near[0]!r}?" if near else "")
+                )
+            elif not np.isfinite(rate) or rate < 0:
+                problems.append(Problem("a rate is a number >= 0", f"rates_hz[{name!r}]", value=rate, limit="Hz"))
+        if problems:
+            raise ConfigError("rates_hz not valid", problems=problems)
+        return rates_hz
+
+    def _probes(self, model: Model, record: Iterable[str | Probe]) -> tuple[Probe, ...]:
+        """Record requests checked against the model and the device's observables."""
+        asked = [record] if isinstance(record, str | Probe) else record
+        wanted = tuple(Probe(item) if isinstance(item, str) else item for item in asked)
+        observables = {observable.variable: observable for observable in self.spec.observables}
+        problems = []
+        for probe in wanted:
+            where = f"record {probe.node!r}"
+            node = model.nodes.get(probe.node)
+            if node is None:
+                near = get_close_matches(probe.node, list(model.nodes), n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(model.nodes)}"
+                problems.append(Problem("no such node", where, hint=hint))
+                continue
+            if probe.variable == "spikes":
+                if not (node.spiking or node.type in ("Input", "Output")):
+                    problems.append(Problem(f"a {node.type} node has no spikes", where, hint="probe a spiking node"))
+            else:
+                require(
+                    self.spec.capabilities,
+                    "record.state",
+                    self.spec.name,
+                    f"recording {probe.variable} of {probe.node}",
+                )
+            observable = observables.get(probe.variable)
+            if observable is None:
+                limit = f"one of {', '.join(observables)}"
+                problems.append(Problem("not observable here", f"{where}.{probe.variable}", limit=limit))
+                continue
+            if probe.indices is not None and any(not 0 <= i < node.size for i in probe.indices):
+                bad = next(i for i in probe.indices if not 0 <= i < node.size)
+                problems.append(Problem("no such neuron", where, value=bad, limit=f"0..{node.size - 1}"))
+            period = observable.period_ns
+            if probe.every_ns is not None and (probe.every_ns <= 0 or (period and probe.every_ns % period)):
+                problems.append(
+                    Problem("cannot be sampled at that period", where, probe.every_ns, f"multiples of {period} ns")
+                )
+        for observable in self.spec.observables:
+            count = sum(probe.variable == observable.variable for probe in wanted)
+            if observable.at_once is not None and count > observable.at_once:
+                problems.append(
+                    Problem(
+                        f"too many probes of {observable.variable}", "record", count, f"{observable.at_once} at once"
+                    )
+                )
+        if problems:
+            raise ConfigError("cannot record that", problems=problems)
+        return wanted
+
+
+def _keep_like(mapping: Mapping, like: Mapping) -> None:
+    """Refuse a mapping made `like` another one when anything but numbers would change."""
+    moved = like.placement.moved(mapping.placement)
+    problems = [Problem("would have to move", name) for name in moved]
+    ours, theirs = (config_module.to_tree(m.config) for m in (mapping, like))
+    problems += [
+        Problem("its registers would change shape", path)
+        for path in _shape_changes(ours, theirs, "config")
+        if not moved
+    ]
+    if problems:
+        raise ConfigError(
+            "map(like=) cannot keep the placement",
+            problems=problems,
+            hint="map without like= and load again",
+            moved=moved,
+        )
+
+
+def _shape_changes(ours: Any, theirs: Any, path: str) -> list[str]:
+    if isinstance(ours, np.ndarray) or isinstance(theirs, np.ndarray):
+        return [] if np.shape(ours) == np.shape(theirs) else [path]
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        if ours.keys() != theirs.keys():
+            return [path]
+        return [p for key in ours for p in _shape_changes(ours[key], theirs[key], f"{path}.{key}")]
+    if isinstance(ours, list | tuple) and isinstance(theirs, list | tuple):
+        if len(ours) != len(theirs):
+            return [path]
+        return [
+            p for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) for p in _shape_changes(a, b, f"{path}[{i}]")
+        ]
+    return []

@@ -1,0 +1,384 @@
+"""A mapping: what a mapper made of a model. Registers, placement, fates, losses, and what the chip computes with."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as MappingABC
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hal.errors import FormatError, Problem
+from hal.events import Port, Probe, Records
+from hal.fit import Finding, FitReport, FitRow
+
+if TYPE_CHECKING:
+    from hal.device import DeviceSpec
+    from hal.model import Model
+
+FORMAT: Final = "neurohal-mapping-1"
+BASE_COLUMNS: Final = [
+    ("node", "<u4"),
+    ("index", "<u4"),
+    ("part", "<u2"),
+    ("chip", "<u2"),
+    ("core", "<i4"),
+    ("neuron", "<i8"),
+]
+
+
+@attrs.frozen(eq=False)
+class Placement:
+    """Where every neuron sits. One row per neuron and part; input channels have rows too, with core -1.
+
+    nodes: names; rows: structured array with columns node (position in `nodes`), index (flat, within the node), part,
+    chip, core, neuron, and the extras its `DeviceSpec.placement_extras` declares.
+    """
+
+    nodes: tuple[str, ...]
+    rows: Records
+
+    @classmethod
+    def build(cls, parts: Iterable[MappingABC[str, Any]], extras: Sequence[str] = ()) -> Placement:
+        """From one record per node: name plus columns as scalars or arrays of equal length; part and chip default 0."""
+        parts = list(parts)
+        dtype = np.dtype(BASE_COLUMNS + [(name, "<i8") for name in extras])
+        blocks = []
+        for code, part in enumerate(parts):
+            index = np.asarray(part["index"])
+            block = np.zeros(index.size, dtype)
+            block["node"] = code
+            for column in dtype.names or ():
+                if column in part and column != "node":
+                    block[column] = part[column]
+            blocks.append(block)
+        rows = np.concatenate(blocks) if blocks else np.zeros(0, dtype)
+        return cls(tuple(str(part["node"]) for part in parts), rows)
+
+    def where(self, node: str, index: ArrayLike | None = None) -> Records:
+        """The rows of a node, or of some of its neurons (flat indices)."""
+        if node not in self.nodes:
+            raise KeyError(f"no node {node!r} in the placement; there are: {', '.join(self.nodes)}")
+        rows = self.rows[self.rows["node"] == self.nodes.index(node)]
+        return rows if index is None else rows[np.isin(rows["index"], index)]
+
+    def who(self, chip: int, core: int, neuron: int) -> tuple[str, int] | None:
+        """(node, index) of what sits there, or None. The inverse of `where` for all neurons on cores."""
+        rows = self.rows
+        hit = np.flatnonzero((rows["chip"] == chip) & (rows["core"] == core) & (rows["neuron"] == neuron) & (core >= 0))
+        return (self.nodes[rows["node"][hit[0]]], int(rows["index"][hit[0]])) if hit.size else None
+
+    def moved(self, other: Placement) -> list[str]:
+        """Names of nodes that sit elsewhere in `other`, or only in one of the two."""
+        mine, theirs = ({name: p.where(name) for name in p.nodes} for p in (self, other))
+        names = [*self.nodes, *(name for name in other.nodes if name not in mine)]
+        return [n for n in names if n not in mine or n not in theirs or not _same_rows(mine[n], theirs[n])]
+
+
+def _same_rows(a: Records, b: Records) -> bool:
+    columns = [name for name in a.dtype.names or () if name != "node"]
+    return len(a) == len(b) and all(np.array_equal(a[name], b[name]) for name in columns)
+
+
+@attrs.frozen(kw_only=True)
+class Fate:
+    """What became of one NIR node: on the chip, folded into another, on the host, or added by the mapper."""
+
+    node: str
+    fate: Literal["chip", "folded", "host", "added"]
+    onto: str = ""
+    reason: str = ""
+
+
+LOSS: Final = np.dtype(
+    [("node", "<u4"), ("parameter", "<u4"), ("index", "<i8"), ("wanted", "<f8"), ("realised", "<f8"), ("reason", "<u4")]
+)
+
+
+@attrs.frozen(eq=False)
+class Losses:
+    """Everything the chip could not keep: rows (node, parameter, flat index, wanted, realised, reason).
+
+    The three word columns are positions in `nodes`, `parameters` and `reasons`. Values are in model units.
+    """
+
+    nodes: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    rows: Records = attrs.field(factory=lambda: np.zeros(0, LOSS))
+
+    @classmethod
+    def build(cls, groups: Iterable[tuple[str, str, NDArray[Any], NDArray[Any], NDArray[Any], str]]) -> Losses:
+        """From groups (node, parameter, flat indices, wanted, realised, reason)."""
+        words: tuple[list[str], list[str], list[str]] = ([], [], [])
+        blocks = []
+        for node, parameter, index, wanted, realised, reason in groups:
+            if not np.size(index):
+                continue
+            block = np.zeros(np.size(index), LOSS)
+            for column, word, table in zip(
+                ("node", "parameter", "reason"), (node, parameter, reason), words, strict=True
+            ):
+                if word not in table:
+                    table.append(word)
+                block[column] = table.index(word)
+            block["index"], block["wanted"], block["realised"] = index, wanted, realised
+            blocks.append(block)
+        rows = np.concatenate(blocks) if blocks else np.zeros(0, LOSS)
+        return cls(tuple(words[0]), tuple(words[1]), tuple(words[2]), rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Any:
+        for row in self.rows:
+            yield (
+                self.nodes[row["node"]],
+                self.parameters[row["parameter"]],
+                int(row["index"]),
+                float(row["wanted"]),
+                float(row["realised"]),
+                self.reasons[row["reason"]],
+            )
+
+    def summary(self) -> list[tuple[str, str, str, int]]:
+        """(node, parameter, reason, how many), one line each."""
+        keys, counts = np.unique(self.rows[["node", "parameter", "reason"]], return_counts=True)
+        return [
+            (self.nodes[k["node"]], self.parameters[k["parameter"]], self.reasons[k["reason"]], int(n))
+            for k, n in zip(keys, counts, strict=True)
+        ]
+
+    def connections(self, model: Model) -> list[tuple[str, NDArray[np.int64], str, NDArray[np.int64]]]:
+        """The lost weights as connections: (source, source indices, target, target indices) per projection."""
+        out = []
+        for code, name in enumerate(self.nodes):
+            of_node = self.rows[self.rows["node"] == code]
+            lost = [
+                of_node["index"][of_node["parameter"] == p]
+                for p, word in enumerate(self.parameters)
+                if word == "weight"
+            ]
+            if not lost or not lost[0].size:
+                continue
+            for projection in model.projections():
+                hit = [k for k, node in enumerate(projection.path) if node.name == name]
+                if not hit:
+                    continue
+                node: Any = projection.path[hit[0]]
+                mask = np.zeros(node.weight.size)
+                mask[lost[0]] = 1.0
+                path = list(projection.path)
+                path[hit[0]] = attrs.evolve(node, weight=mask.reshape(node.weight.shape))
+                target, source = attrs.evolve(projection, path=tuple(path)).matrix().nonzero()
+                out.append((projection.source, source.astype(np.int64), projection.target, target.astype(np.int64)))
+        return out
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Mapping:
+    """What `Mapper.map` returns and `Device.load` takes.
+
+    device: spec name. model: as given (None when adopted from registers). config: the registers. realised: what the
+    chip computes with, in model units, per (node, parameter). inputs, outputs: the ports a user sees. record: what is
+    recorded besides the outputs. step_ns: the clock step, None without one. speedup: model ns per device ns.
+    latency_ns: fixed delay of a node against the model. front, back: what the host computes before and after the chip;
+    on_chip: the part between them, with Inputs and Outputs where it was cut (the model itself without host parts).
+    """
+
+    device: str
+    config: Any
+    placement: Placement
+    fit: FitReport
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    model: Model | None = None
+    fates: tuple[Fate, ...] = ()
+    losses: Losses = attrs.field(factory=Losses)
+    realised: MappingABC[tuple[str, str], NDArray[Any]] = attrs.field(factory=dict)
+    record: tuple[Probe, ...] = ()
+    step_ns: int | None = None
+    speedup: float = 1.0
+    latency_ns: MappingABC[str, int] = attrs.field(factory=dict)
+    on_chip: Model | None = None
+    front: Model | None = None
+    back: Model | None = None
+    profile_id: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.on_chip is None:
+            object.__setattr__(self, "on_chip", self.model)
+
+    def where(self, node: str, index: ArrayLike | None = None) -> Records:
+        """Rows of the placement; for an Output, those of the populations that feed it."""
+        if self.model is not None and node in self.model.outputs:
+            sources = [p.source for p in self.model.projections() if p.target == node]
+            return np.concatenate([self.placement.where(source, index) for source in sources])
+        return self.placement.where(node, index)
+
+    def who(self, chip: int, core: int, neuron: int) -> tuple[str, int] | None:
+        """(node, index) of what sits at a place of the chip."""
+        return self.placement.who(chip, core, neuron)
+
+    def with_config(self, config: Any) -> Mapping:
+        """The same placement with registers edited by hand; checked again.
+
+        Raises CapabilityError without `map.edit`, ConfigError and DoesNotFitError as `map` does.
+        """
+        from hal import registry
+
+        return registry.mapper(self.device).edit(self, config)
+
+    def realised_model(self) -> Model | None:
+        """The model with the numbers the chip computes with."""
+        if self.model is None:
+            return None
+        nodes = dict(self.model.nodes)
+        for (name, parameter), values in self.realised.items():
+            if name in nodes and parameter in type(nodes[name]).parameters:
+                shape = getattr(nodes[name], parameter).shape
+                nodes[name] = attrs.evolve(nodes[name], **{parameter: np.broadcast_to(values, shape)})
+        return attrs.evolve(self.model, nodes=nodes)
+
+    def save(self, path: str | Path) -> None:
+        """One zip of manifest.json and .npy files; `hal.read_mapping` is the inverse. Overwrites atomically."""
+        from hal import config as config_module
+
+        arrays: dict[str, NDArray[Any]] = {}
+        models = {
+            name: _pack(list(model.flat()), arrays) if model is not None else None
+            for name, model in (
+                ("model", self.model),
+                ("front", self.front),
+                ("on_chip", None if self.on_chip is self.model else self.on_chip),
+                ("back", self.back),
+            )
+        }
+        manifest = {
+            "format": FORMAT,
+            "device": self.device,
+            "config": _pack(config_module.to_tree(self.config), arrays),
+            "placement": _pack([self.placement.nodes, self.placement.rows], arrays),
+            "fit": self.fit.to_json(),
+            "inputs": [attrs.asdict(port) for port in self.inputs],
+            "outputs": [attrs.asdict(port) for port in self.outputs],
+            "fates": [attrs.asdict(fate) for fate in self.fates],
+            "losses": _pack([self.losses.nodes, self.losses.parameters, self.losses.reasons, self.losses.rows], arrays),
+            "realised": [[node, name, _pack(values, arrays)] for (node, name), values in self.realised.items()],
+            "record": [attrs.asdict(probe) for probe in self.record],
+            "step_ns": self.step_ns,
+            "speedup": self.speedup,
+            "latency_ns": dict(self.latency_ns),
+            "profile_id": self.profile_id,
+            **models,
+        }
+        path = Path(path)
+        partial = path.with_name(path.name + ".partial")
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("manifest.json", json.dumps(manifest))
+            for name, values in arrays.items():
+                buffer = io.BytesIO()
+                np.save(buffer, values, allow_pickle=False)
+                archive.writestr(f"{name}.npy", buffer.getvalue())
+        partial.replace(path)
+
+
+def _pack(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+    """Nested data with every array moved to `arrays` and replaced by a reference."""
+    if isinstance(value, np.ndarray):
+        name = f"a{len(arrays):05d}"
+        arrays[name] = value
+        return {"$array": name}
+    if isinstance(value, MappingABC):
+        return {str(key): _pack(item, arrays) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_pack(item, arrays) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _unpack(value: Any, arrays: MappingABC[str, NDArray[Any]]) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"$array"}:
+            return arrays[value["$array"]]
+        return {key: _unpack(item, arrays) for key, item in value.items()}
+    return [_unpack(item, arrays) for item in value] if isinstance(value, list) else value
+
+
+def read_mapping(path: str | Path, spec: DeviceSpec | None = None) -> Mapping:
+    """Read what `Mapping.save` wrote; checked against the device's config schema.
+
+    Raises FormatError when the file is no mapping, PluginError when its device is not installed, ConfigError when the
+    registers are not valid.
+    """
+    from hal import registry
+
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            manifest = json.loads(archive.read("manifest.json"))
+            if manifest.get("format") != FORMAT:
+                raise FormatError(f"{path} is not a mapping of this version", value=manifest.get("format"))
+            arrays = {
+                name.removesuffix(".npy"): np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
+                for name in archive.namelist()
+                if name.endswith(".npy")
+            }
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(
+            f"{path} is not a saved mapping",
+            problems=[Problem(str(error))],
+            hint="make one with Mapping.save or `hal map MODEL --device NAME --out FILE`",
+        ) from error
+    return _from_manifest(manifest, arrays, spec or registry.spec(manifest["device"]))
+
+
+def _from_manifest(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], spec: DeviceSpec) -> Mapping:
+    from hal import config as config_module
+    from hal.model import Model
+
+    def ports(key: str) -> tuple[Port, ...]:
+        return tuple(Port(p["name"], tuple(p["shape"]), p["kind"]) for p in manifest[key])
+
+    def model(key: str) -> Model | None:
+        return None if manifest[key] is None else Model.unflat(*_unpack(manifest[key], arrays))
+
+    def probe(data: dict[str, Any]) -> Probe:
+        return Probe(**{**data, "indices": None if data["indices"] is None else tuple(data["indices"])})
+
+    nodes, rows = _unpack(manifest["placement"], arrays)
+    losses = _unpack(manifest["losses"], arrays)
+    fit = manifest["fit"]
+    return Mapping(
+        device=manifest["device"],
+        model=model("model"),
+        config=config_module.from_json(spec.config, _unpack(manifest["config"], arrays)),
+        placement=Placement(tuple(nodes), rows),
+        fates=tuple(Fate(**fate) for fate in manifest["fates"]),
+        fit=FitReport(
+            device=fit["device"],
+            rows=tuple(FitRow(**row) for row in fit["rows"]),
+            findings=tuple(Finding(**finding) for finding in fit["findings"]),
+        ),
+        losses=Losses(tuple(losses[0]), tuple(losses[1]), tuple(losses[2]), losses[3]),
+        realised={(node, name): _unpack(values, arrays) for node, name, values in manifest["realised"]},
+        inputs=ports("inputs"),
+        outputs=ports("outputs"),
+        record=tuple(probe(data) for data in manifest["record"]),
+        step_ns=manifest["step_ns"],
+        speedup=manifest["speedup"],
+        latency_ns=manifest["latency_ns"],
+        front=model("front"),
+        on_chip=model("on_chip"),
+        back=model("back"),
+        profile_id=manifest["profile_id"],
+    )

@@ -1,0 +1,133 @@
+"""Reads a recording back from its directory: what is whole is checked, what is torn gives its complete batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from hal import arrow
+from hal.events import EVENT, Records, Signal
+from hal.fit import Finding
+from hal.manifest import INTERVAL, Key, StreamEntry, Tally, read_manifest
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Lazy(Mapping[K, V], Generic[K, V]):
+    """Values that are read from disk when they are first asked for."""
+
+    def __init__(self, loaders: Mapping[K, Callable[[], V]]) -> None:
+        self._loaders = dict(loaders)
+        self._values: dict[K, V] = {}
+
+    def __getitem__(self, key: K) -> V:
+        if key not in self._values:
+            if key not in self._loaders:
+                raise KeyError(f"{key!r} was not recorded; recorded are {list(self._loaders)}")
+            self._values[key] = self._loaders[key]()
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._loaders)
+
+    def __len__(self) -> int:
+        return len(self._loaders)
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(f'{key!r}' + ('' if key in self._values else ' (on disk)') for key in self)}>"
+
+
+def contents(directory: Path, verify: bool) -> dict[str, Any]:
+    """The fields of the Recording that lies in a directory; columns are read when first used."""
+    manifest, notes = read_manifest(directory)
+    status = manifest.status
+    tallies: dict[Key, Tally] = {}
+    loaders: dict[str, dict[Any, Any]] = {"spikes": {}, "signals": {}, "traces": {}, "stimulus": {}, "intervals": {}}
+    for entry in manifest.streams:
+        rows, finding = _survey(directory, entry, manifest.finished)
+        whole = manifest.finished and finding is None
+        if finding is not None:
+            notes += (finding,)
+            status = "interrupted" if status == "ok" else status
+        if entry.group not in ("stimulus", "intervals"):
+            tallies[entry.key] = Tally(rows, entry.disorder, entry.repeats)
+        load: Callable[..., Any] = _LOADERS[entry.kind]
+        key = entry.key if entry.group == "traces" else entry.node
+        loaders[entry.group][key] = partial(load, directory, entry, verify and whole)
+    if not manifest.finished:
+        count = sum(tally.rows for (_, variable), tally in tallies.items() if variable == "spikes")
+        reason = f"the recording was never finished; {count} events came back"
+        notes += (Finding(level="note", node="", field="status", reason=reason),)
+    intervals = [load() for load in loaders["intervals"].values()]
+    return {
+        "header": attrs.evolve(manifest.header, stimulus=Lazy(loaders["stimulus"])),
+        "spikes": Lazy(loaders["spikes"]),
+        "signals": Lazy(loaders["signals"]),
+        "traces": Lazy(loaders["traces"]),
+        "stats": dict(manifest.stats),
+        "intervals": intervals[0] if intervals else np.empty(0, INTERVAL),
+        "diagnostics": manifest.diagnostics + notes,
+        "status": status,
+        "tallies": tallies,
+        "path": directory,
+    }
+
+
+def _survey(directory: Path, entry: StreamEntry, finished: bool) -> tuple[int, Finding | None]:
+    """How many rows of a stream can be read, and what is missing."""
+    path = directory / entry.file
+    size = path.stat().st_size if path.is_file() else -1
+    if finished and size >= entry.bytes:
+        return entry.rows, None
+    if size < 0 and not finished:
+        return 0, None  # not one batch of it was written
+    state, _ = arrow.scan(path)
+    if not finished and not state.fault:
+        return state.rows, None
+    expected = f" of {entry.rows}" if finished else ""
+    reason = f"{entry.file}: {state.rows}{expected} rows came back; after byte {state.good_bytes} it cannot be read"
+    return state.rows, Finding(
+        level="note",
+        node=entry.node,
+        field=entry.variable,
+        reason=f"{reason} ({state.fault or 'the file ends'})",
+        wanted=entry.rows if finished else None,
+        realised=state.rows if finished else None,
+    )
+
+
+def _columns(directory: Path, entry: StreamEntry, checked: bool, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    return arrow.load(directory / entry.file, names, entry.sha256 if checked else None)
+
+
+def _load_events(directory: Path, entry: StreamEntry, checked: bool) -> Records:
+    columns = _columns(directory, entry, checked, ("t", "index"))
+    out = np.empty(len(columns["t"]) if columns else 0, EVENT)
+    for name, column in columns.items():
+        out[name] = column
+    return out
+
+
+def _load_signal(directory: Path, entry: StreamEntry, checked: bool) -> Signal:
+    columns = _columns(directory, entry, checked, ("t", "values"))
+    if not columns:
+        return Signal(np.empty(0, np.int64), np.empty((0, int(np.prod(entry.shape, dtype=np.int64)))))
+    return Signal(columns["t"], columns["values"])
+
+
+def _load_intervals(directory: Path, entry: StreamEntry, checked: bool) -> Records:
+    columns = _columns(directory, entry, checked, ("what", "core", "t0", "t1"))
+    out = np.empty(len(columns["t0"]) if columns else 0, INTERVAL)
+    for name, column in columns.items():
+        out[name] = column
+    return out
+
+
+_LOADERS = {"events": _load_events, "signal": _load_signal, "intervals": _load_intervals}

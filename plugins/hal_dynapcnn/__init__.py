@@ -1,0 +1,1 @@
+"""Speck / DynapCNN chip family: chip tables, quantisation, allocation, mapper and device."""

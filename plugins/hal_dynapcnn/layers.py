@@ -1,0 +1,472 @@
+"""From a model to the layers of a chain: what becomes a core, with which shapes, and what the chip cannot honour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from hal import nodes
+from hal.fit import Finding
+from hal.model import Model, Projection
+from hal.semantics import Rule
+from hal_dynapcnn import chips
+
+Float = NDArray[np.float64]
+Shape3 = tuple[int, int, int]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Layer:
+    """One core to be: parameters in model units, shapes as (features, y, x).
+
+    pooling is what stands before it (1: none). factor turned the model's weights into `weights`: gain, average pooling
+    and Scale folded in, (f_out, 1, 1, 1). model_bias is the bias before that. order and model_shape say how the
+    model's own weight is laid out.
+    """
+
+    population: str
+    weight_node: str
+    folded: tuple[str, ...]
+    source: str
+    in_shape: Shape3
+    out_shape: Shape3
+    weights: Float
+    bias: Float | None
+    model_bias: Float
+    factor: Float
+    model_shape: tuple[int, ...]
+    order: str
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    pooling: int
+    threshold: float
+    threshold_low: float | None
+    return_to_zero: bool
+    start: float
+    per_tick: bool
+
+    def to_model(self, weights: NDArray[Any]) -> NDArray[Any]:
+        """Kernels (f_out, f_in, y, x) in the shape of the model's own weight."""
+        if len(self.model_shape) == 2 and self.order == "HWC":
+            weights = weights.transpose(0, 2, 3, 1)
+        return weights.reshape(self.model_shape)
+
+
+class Reader:
+    """Reads a model's populations one by one and collects findings."""
+
+    def __init__(self, model: Model, approximate: frozenset[str]) -> None:
+        self.model = model
+        self.approximate = approximate
+        self.findings: list[Finding] = []
+        self.layers: list[Layer] = []
+        self.host_pools: dict[str, int] = {}
+        self.host_nodes: list[str] = []
+        incoming: dict[str, list[Projection]] = {}
+        for projection in model.projections():
+            incoming.setdefault(projection.target, []).append(projection)
+        for node in model.populations():
+            if isinstance(node, nodes.Input):
+                continue
+            if not isinstance(node, nodes.IF):
+                self.refuse(node.name, "type", f"{node.type} neurons are not on this chip", hint="it has IF neurons")
+                continue
+            into = incoming.get(node.name, [])
+            if len(into) == 1:
+                self._layer(node, into[0])
+            elif not into:
+                self.refuse(node.name, "input", "nothing feeds it")
+        if not any(isinstance(node, nodes.IF) for node in model.nodes.values()):
+            self.refuse("", "neurons", "no IF neurons are left for the chip")
+        for name in model.outputs:
+            for projection in incoming.get(name, []):
+                self._readout(name, projection)
+
+    def refuse(self, node: str, field: str, reason: str, wanted: Any = None, limit: Any = None, hint: str = "") -> None:
+        """Note a reason for not running. The limit stands where other findings have what is realised."""
+        self.findings.append(
+            Finding(level="refused", node=node, field=field, reason=reason, wanted=wanted, realised=limit, hint=hint)
+        )
+
+    def say(self, level: Any, node: str, field: str, reason: str, wanted: Any = None, realised: Any = None) -> None:
+        """Note a change, or just a fact."""
+        self.findings.append(
+            Finding(level=level, node=node, field=field, reason=reason, wanted=wanted, realised=realised)
+        )
+
+    # --- one population ----------------------------------------------------------------------------------------
+
+    def _layer(self, node: nodes.IF, projection: Projection) -> None:
+        before = len([f for f in self.findings if f.level == "refused"])
+        path = _Path(self, projection)
+        neuron = self._neuron(node)
+        if path.weight is None or neuron is None or len([f for f in self.findings if f.level == "refused"]) > before:
+            return
+        gain, rest = neuron
+        f_out = path.out_shape[0]
+        per_feature = gain.reshape(f_out, -1)
+        if (per_feature != per_feature[:, :1]).any():
+            self.refuse(node.name, "r", "differs within a feature; a core has one kernel per feature")
+            return
+        row = per_feature[:, :1]
+        factor = row[:, :, None, None] * path.factor
+        bias = None if path.bias is None else path.bias * row[:, 0] * path.bias_factor
+        self._bias(node.name, path.weight.name, bias, rest["per_tick"])
+        self.layers.append(
+            Layer(
+                population=node.name,
+                weight_node=path.weight.name,
+                folded=path.folded,
+                source=projection.source,
+                in_shape=path.in_shape,
+                out_shape=path.out_shape,
+                weights=path.weights * factor,
+                bias=bias,
+                model_bias=np.zeros(f_out) if path.bias is None else path.bias,
+                factor=factor,
+                model_shape=path.weight.weight.shape,
+                order=path.order,
+                stride=path.stride,
+                padding=path.padding,
+                pooling=path.pooling,
+                **rest,
+            )
+        )
+        self._about_weights(self.layers[-1])
+
+    def _neuron(self, node: nodes.IF) -> tuple[Float, dict[str, Any]] | None:
+        """(gain per neuron, the core's neuron parameters), or None when refused."""
+        rule = self.model.semantics.rule(node)
+        gain = self._gain(node, rule)
+        theta = np.asarray(node.v_threshold, np.float64).ravel()
+        values, counts = np.unique(theta, return_counts=True)
+        if values.size > 1:
+            odd = int(theta.size - counts.max())
+            self.refuse(
+                node.name,
+                "v_threshold",
+                f"{odd} of {theta.size} neurons differ; a core has one threshold",
+                wanted=f"{values.size} values from {values[0]:g} to {values[-1]:g}",
+                limit="one value",
+                hint="train with one threshold per layer, or scale each feature's weights by 1/threshold",
+            )
+        self._reset(node, rule)
+        if gain is None or values.size > 1:
+            return None
+        threshold = float(values[0])
+        low = -threshold if rule.v_min == "-threshold" else rule.v_min
+        if isinstance(low, float | int) and low >= threshold:
+            self.refuse(node.name, "v_min", "not below the threshold", wanted=low, limit=threshold)
+            return None
+        start = 0.0 if isinstance(rule.start_state, str) else float(rule.start_state)
+        return gain, {
+            "threshold": threshold,
+            "threshold_low": None if low is None else float(low),
+            "return_to_zero": rule.spike_reset in ("value", "discard_update"),
+            "start": start,
+            "per_tick": rule.bias_meaning == "per_tick",
+        }
+
+    def _gain(self, node: nodes.IF, rule: Rule) -> Float | None:
+        r = np.asarray(node.r, np.float64).ravel()
+        if rule.gain in ("one", "1-decay"):
+            return np.ones_like(r)
+        if rule.gain == "r":
+            return r
+        if rule.tau_unit == "steps":
+            return r
+        dt_ns = self.model.semantics.dt_ns
+        if dt_ns is None:
+            self.refuse(
+                node.name,
+                "dt_ns",
+                "this profile multiplies what a neuron takes in by r * dt, and nobody said dt",
+                hint="Semantics(dt_ns=...), or --dt; or gain='one' if the weights are meant as they stand",
+            )
+            return None
+        return r * dt_ns * (1e-6 if rule.tau_unit == "ms" else 1e-9)
+
+    def _reset(self, node: nodes.IF, rule: Rule) -> None:
+        """What the chip does after a spike, against what the semantics ask."""
+        name = node.name
+        if rule.spike_reset in ("value", "discard_update") and np.any(node.v_reset):
+            worst = float(np.abs(node.v_reset).max())
+            self.refuse(name, "v_reset", "the chip resets to 0 or subtracts the threshold", wanted=worst, limit=0)
+        unlike = []
+        if rule.spike_reset == "discard_update":
+            unlike.append(("spike_reset", "discard_update", "reset to 0 at once"))
+        if rule.reset_delay:
+            unlike.append(("reset_delay", 1, 0))
+        if rule.fires_on == "old":
+            unlike.append(("fires_on", "old", "new"))
+        for field, wanted, realised in unlike:
+            if "reset" in self.approximate:
+                self.say("changed", name, field, "the chip decides and resets at every event", wanted, realised)
+            else:
+                self.refuse(
+                    name,
+                    field,
+                    "the chip decides and resets at every event",
+                    wanted=wanted,
+                    limit=realised,
+                    hint="allow it with approximate={'reset'}",
+                )
+        if rule.spikes_per_step == "many":
+            self.say(
+                "changed",
+                name,
+                "spikes_per_step",
+                "input is taken in event by event and each synaptic update gives at most one spike",
+                "many",
+                "one per update",
+            )
+        elif rule.bias_meaning == "per_step":
+            self.say(
+                "changed",
+                name,
+                "step",
+                "input of a step is taken in event by event, not summed before the test",
+                "sum, then test",
+                "test after every event",
+            )
+        if rule.compare == ">":
+            self.say("changed", name, "compare", "the chip fires at equality, too", ">", ">=")
+
+    def _bias(self, population: str, node: str, bias: Float | None, per_tick: bool) -> None:
+        if bias is None or per_tick or not bias.any():
+            return
+        count = int(np.count_nonzero(bias))
+        if "leak" in self.approximate:
+            self.say(
+                "changed",
+                node,
+                "bias",
+                f"{count} biases per step become a leak per slow-clock tick; give @slow_clock one tick per dt",
+                "per step",
+                "per tick",
+            )
+        else:
+            self.refuse(
+                node,
+                "bias",
+                f"{count} biases act once per step; the chip has no steps",
+                wanted=float(bias[np.argmax(np.abs(bias))]),
+                limit=0,
+                hint=f"train {population} without bias, or allow a leak per slow-clock tick: approximate={{'leak'}}",
+            )
+
+    def _about_weights(self, layer: Layer) -> None:
+        """The vendor's tip: a neuron whose weights exceed its threshold keeps firing."""
+        over = int((layer.weights > layer.threshold).sum())
+        twice = int((layer.weights >= 2 * layer.threshold).sum())
+        subtract = not layer.return_to_zero
+        if over:
+            more = "; what is left over keeps the neuron firing at later events" if subtract else ""
+            self.say(
+                "note",
+                layer.weight_node,
+                "weight",
+                f"{over} weights exceed the threshold of {layer.population}{more}",
+                f"largest {layer.weights.max():g}",
+                f"threshold {layer.threshold:g}",
+            )
+        if twice:
+            self.say(
+                "changed",
+                layer.weight_node,
+                "weight above twice the threshold",
+                f"{twice} weights are worth several spikes of {layer.population}; an update gives one",
+                f"{layer.weights.max() / layer.threshold:.3g} thresholds",
+                "1 spike per update",
+            )
+
+    # --- read-out ----------------------------------------------------------------------------------------------
+
+    def _readout(self, output: str, projection: Projection) -> None:
+        """Monitors tap before pooling: what stands between the last neurons and the Output is done at read-out."""
+        factor = 1
+        for node in projection.path:
+            if type(node) is nodes.SumPool2d and (size := _pool_size(self, node)) is not None:
+                factor *= size
+                self.host_nodes.append(node.name)
+            elif isinstance(node, nodes.Flatten):
+                self.host_nodes.append(node.name)
+                if self.model.semantics.rule(node).flatten_order == "HWC" and len(node.input_shape) == 3:
+                    self.refuse(
+                        node.name, "flatten_order", "an Output in H, W, C order", hint="reorder after recording"
+                    )
+            elif type(node) is not nodes.SumPool2d:
+                self.refuse(
+                    node.name,
+                    "type",
+                    f"{node.type} between neurons and Output is not on this chip",
+                    hint="end the network with IF neurons",
+                )
+        if projection.source in self.model.inputs:
+            self.refuse(output, "input", "no neurons between Input and Output")
+        self.host_pools[output] = factor
+
+
+def _pool_size(reader: Reader, node: nodes.SumPool2d) -> int | None:
+    """The side of a pool the chip can do, or None with a reason."""
+    (ky, kx), (sy, sx) = node.kernel_size, node.stride
+    if ky != kx or (sy, sx) != (ky, kx) or any(node.padding):
+        reader.refuse(
+            node.name,
+            "kernel_size",
+            "pooling on chip is square, with stride = kernel and no padding",
+            wanted=f"kernel {node.kernel_size}, stride {node.stride}, padding {node.padding}",
+            limit=f"sizes {chips.POOLINGS}",
+        )
+        return None
+    return int(ky)
+
+
+class _Path:
+    """The nodes between two populations as one convolution with pooling before it."""
+
+    def __init__(self, reader: Reader, projection: Projection) -> None:
+        self.reader = reader
+        self.weight: Any = None
+        self.factor = 1.0
+        self.bias_factor = 1.0
+        self.pooling = 1
+        self.bias: Float | None = None
+        self.stride, self.padding = (1, 1), (0, 0)
+        names = []
+        shape = reader.model.nodes[projection.source].output_shape
+        self.spatial: tuple[int, ...] = shape
+        self.order = "CHW"
+        for node in projection.path:
+            names.append(node.name)
+            self._take(node)
+        self.folded = tuple(names)
+        if self.weight is None and not any(f.node in names and f.level == "refused" for f in reader.findings):
+            reader.refuse(
+                projection.target,
+                "input",
+                "no weights between it and " + projection.source,
+                hint="put a convolution or dense layer in between",
+            )
+        first = projection.source in reader.model.inputs
+        if first and self.pooling > 1:
+            reader.refuse(
+                projection.path[0].name,
+                "kernel_size",
+                "pooling before the first layer",
+                hint="pool the events before, or use a stride",
+            )
+        if self.pooling not in chips.POOLINGS:
+            reader.refuse(
+                projection.path[0].name,
+                "kernel_size",
+                "pooling between two cores",
+                wanted=self.pooling,
+                limit=chips.POOLINGS,
+            )
+
+    def _take(self, node: nodes.Node) -> None:
+        if isinstance(node, nodes.SumPool2d):
+            self._pool(node)
+        elif isinstance(node, nodes.Scale):
+            self._scale(node)
+        elif isinstance(node, nodes.Flatten):
+            self.order = self.reader.model.semantics.rule(node).flatten_order
+        elif isinstance(node, nodes.Conv2d | nodes.Affine | nodes.Linear):
+            if self.weight is not None:
+                self.reader.refuse(
+                    node.name,
+                    "type",
+                    f"{node.type} directly after {self.weight.name}: a core has one kernel",
+                    hint="multiply the two, or put IF neurons in between",
+                )
+            elif isinstance(node, nodes.Conv2d):
+                self._conv(node)
+            else:
+                self._dense(node)
+        else:
+            self.reader.refuse(node.name, "type", f"{node.type} is not on this chip")
+
+    def _pool(self, node: nodes.SumPool2d) -> None:
+        size = _pool_size(self.reader, node)
+        if self.weight is not None:
+            self.reader.refuse(
+                node.name,
+                "type",
+                "pooling between weights and neurons; the chip pools spikes",
+                hint="put the pool after the neurons",
+            )
+        elif size is not None:
+            self.pooling *= size
+            self.spatial = node.output_shape
+            if isinstance(node, nodes.AvgPool2d):
+                self.factor = self.factor / (size * size)
+
+    def _scale(self, node: nodes.Scale) -> None:
+        values = np.unique(np.asarray(node.scale, np.float64))
+        if values.size > 1:
+            self.reader.refuse(
+                node.name,
+                "scale",
+                "only one factor for a whole layer can be folded into weights",
+                wanted=f"{values.size} values",
+                limit="one value",
+            )
+            return
+        self.factor = self.factor * float(values[0])
+        if self.weight is not None:
+            self.bias_factor *= float(values[0])
+
+    def _conv(self, node: nodes.Conv2d) -> None:
+        self.weight, refuse = node, self.reader.refuse
+        if node.groups != 1:
+            refuse(node.name, "groups", "a core has one kernel over all input features", node.groups, 1)
+        if node.dilation != (1, 1):
+            refuse(node.name, "dilation", "kernels are dense", node.dilation, (1, 1))
+        if node.weight.shape[2] != node.weight.shape[3]:
+            refuse(node.name, "weight", "kernels are square", node.weight.shape[2:], "square")
+        (top, bottom), (left, right) = node.padding
+        if top != bottom or left != right:
+            refuse(node.name, "padding", "padding is equal on both sides", node.padding, "symmetric")
+        self.padding = (top, left)
+        for axis, stride in zip("yx", node.stride, strict=True):
+            if stride not in chips.STRIDES:
+                refuse(node.name, f"stride.{axis}", "no such stride", stride, chips.STRIDES)
+        self.stride = node.stride
+        self.weights = np.asarray(node.weight, np.float64)
+        self.bias = np.asarray(node.bias, np.float64)
+        self.in_shape: Shape3 = node.input_shape  # type: ignore[assignment]  # inferred as (C, H, W)
+        self.out_shape: Shape3 = node.output_shape  # type: ignore[assignment]
+
+    def _dense(self, node: nodes.Affine | nodes.Linear) -> None:
+        """A dense layer is a convolution whose kernel covers its whole input."""
+        self.weight = node
+        weight = np.asarray(node.weight, np.float64)
+        if weight.ndim != 2:
+            self.reader.refuse(node.name, "weight", "a matrix (out, in)", weight.shape, "two axes")
+            self.weight = None
+            return
+        shape = self.spatial
+        if len(shape) == 1:
+            shape = (shape[0], 1, 1)
+        if len(shape) != 3 or shape[1] != shape[2]:
+            self.reader.refuse(
+                node.name,
+                "weight",
+                "a dense layer becomes a kernel over its input map, which must be square",
+                wanted=self.spatial,
+                limit="(features, n, n)",
+                hint="crop or pad the map to a square before flattening",
+            )
+            self.weight = None
+            return
+        f_in, height, width = shape
+        if self.order == "HWC":
+            self.weights = weight.reshape(-1, height, width, f_in).transpose(0, 3, 1, 2)
+        else:
+            self.weights = weight.reshape(-1, f_in, height, width)
+        self.bias = np.asarray(node.bias, np.float64) if isinstance(node, nodes.Affine) else None
+        self.in_shape, self.out_shape = (f_in, height, width), (weight.shape[0], 1, 1)

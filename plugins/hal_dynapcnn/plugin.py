@@ -1,0 +1,111 @@
+"""What the registry sees: the six chips of the family, their limits, and how to make mapper and emulator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hal.device import Clock, Column, DeviceSpec
+from hal.events import Port
+from hal.fit import Observable, Resource
+from hal.hookspecs import hookimpl
+from hal_dynapcnn import chips
+from hal_dynapcnn.config import SpeckConfig, SpeckMapOptions, SpeckOpenOptions
+
+if TYPE_CHECKING:
+    from hal_dynapcnn.device import SpeckDevice
+    from hal_dynapcnn.mapper import SpeckMapper
+
+HAL_PLUGIN_API = "1.0"
+
+CAPABILITIES = frozenset(
+    {
+        "neuron.if",
+        "record.state",
+        "run.continue",
+        "reset.state",
+        "reset.loaded",
+        "reset.config",
+        "reset.power",
+        "map.like",
+        "map.adopt",
+        "map.edit",
+    }
+)
+
+EXTRAS = (
+    Column(name="feature", unit="index", meaning="output feature of the core"),
+    Column(name="y", unit="pixel", meaning="row of the core's output map, before pooling"),
+    Column(name="x", unit="pixel", meaning="column of the core's output map, before pooling"),
+)
+
+COUNTERS = (
+    Column(name="dropped_by_pooling", unit="events", meaning="spikes of an incomplete last row or column"),
+    Column(name="ticks", unit="ticks", meaning="slow-clock ticks that acted on a core"),
+)
+
+
+def _resources(table: chips.ChipTable) -> tuple[Resource, ...]:
+    memory = "Speck Dev Kit Datasheet, table 1; sinabs 3.1.3 chip classes"
+    limits = "Speck Dev Kit Datasheet 2.4"
+    return (
+        Resource(name="cores", unit="cores", scope="chip", limit=(table.n_cores,), source=memory),
+        Resource(name="kernel memory", unit="8-bit words", scope="core", limit=table.kernel_words, source=memory),
+        Resource(name="neuron memory", unit="16-bit words", scope="core", limit=table.neuron_words, source=memory),
+        Resource(name="bias memory", unit="16-bit words", scope="core", limit=table.bias_words, source=memory),
+        Resource(name="input size", unit="pixels", scope="core", limit=(chips.INPUT_SIZE_MAX,), source=limits),
+        Resource(name="output size", unit="pixels", scope="core", limit=(chips.OUTPUT_SIZE_MAX,), source=limits),
+        Resource(name="features", unit="features", scope="core", limit=(chips.FEATURES_MAX,), source="flash layout"),
+        Resource(name="kernel size", unit="pixels", scope="core", limit=(chips.KERNEL_MAX,), source="flash layout"),
+        Resource(name="padding", unit="pixels", scope="core", limit=(chips.PADDING_MAX,), source=limits),
+    )
+
+
+def _spec(table: chips.ChipTable) -> DeviceSpec:
+    return DeviceSpec(
+        name=table.name,
+        family="dynapcnn",
+        summary=f"SynSense {table.name}: {table.n_cores} asynchronous convolution cores, integrate-and-fire, int8",
+        aliases=tuple(alias for alias, name in chips.ALIASES.items() if name == table.name),
+        # events carry microseconds on the board; the data path itself has no clock
+        clock=Clock(kind="event"),
+        capabilities=CAPABILITIES,
+        resources=_resources(table),
+        observables=(
+            Observable(variable="spikes", unit="events"),
+            Observable(variable="v", unit="stored integer", at_once=None),
+        ),
+        config=SpeckConfig,
+        map_options=SpeckMapOptions,
+        open_options=SpeckOpenOptions,
+        ports=(Port("@slow_clock", (1,), "events"),),
+        placement_extras=EXTRAS,
+        counters=COUNTERS,
+        cores=table.n_cores,
+    )
+
+
+SPECS = tuple(_spec(table) for table in chips.CHIPS.values())
+
+
+@hookimpl
+def hal_devices() -> list[DeviceSpec]:
+    """The six chips."""
+    return list(SPECS)
+
+
+@hookimpl
+def hal_mapper(spec: DeviceSpec, profile: Any) -> SpeckMapper:
+    """A mapper for one of them."""
+    from hal_dynapcnn.mapper import SpeckMapper
+
+    return SpeckMapper(spec, profile)
+
+
+@hookimpl
+def hal_open(
+    spec: DeviceSpec, kind: str, serial: str | None, profile: Any, seed: int, options: SpeckOpenOptions
+) -> SpeckDevice:
+    """An emulator of one of them."""
+    from hal_dynapcnn.device import SpeckDevice
+
+    return SpeckDevice(spec, kind=kind, serial=serial, profile=profile, seed=seed, options=options)

@@ -1,0 +1,52 @@
+"""From a core's spikes to the events a user asked for: which key gets them, pooled or not."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from hal.mapping import Mapping
+from hal_dynapcnn.layers import Reader
+
+
+@attrs.frozen(kw_only=True)
+class Tap:
+    """One recorded key fed by one core; shape (features, y, x) of the core, pool at read-out."""
+
+    key: str
+    core: int
+    shape: tuple[int, int, int]
+    pool: int = 1
+
+    def read(self, t: NDArray[np.int64], index: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+        """Times and indices under this key; spikes of an incomplete last row or column of a pool are left out."""
+        if self.pool == 1:
+            return t, index
+        _, height, width = self.shape
+        rows, columns = height // self.pool, width // self.pool
+        feature, pixel = np.divmod(index, height * width)
+        y, x = np.divmod(pixel, width)
+        y, x = y // self.pool, x // self.pool
+        kept = (y < rows) & (x < columns)
+        pooled = (feature * rows + y) * columns + x
+        return t[kept], pooled[kept].astype(np.uint32)
+
+
+def taps(mapping: Mapping, recorded: dict[str, tuple[int, ...]]) -> list[Tap]:
+    """Who is recorded from where."""
+    model = mapping.on_chip
+    if model is None:
+        return [
+            Tap(key=key, core=int(mapping.placement.where(key)["core"][0]), shape=(*shape, 1, 1)[:3])  # type: ignore[arg-type]
+            for key, shape in recorded.items()
+        ]
+    pools = Reader(model, frozenset()).host_pools
+    out = []
+    for key in recorded:
+        sources = [p.source for p in model.projections() if p.target == key] if key in model.outputs else [key]
+        for source in sources:
+            shape = (*model.nodes[source].output_shape, 1, 1)[:3]
+            core = int(mapping.placement.where(source)["core"][0])
+            out.append(Tap(key=key, core=core, shape=shape, pool=pools.get(key, 1)))  # type: ignore[arg-type]
+    return out

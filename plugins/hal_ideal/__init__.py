@@ -1,0 +1,1 @@
+"""The ideal reference: any NIR graph, in floating point, exactly as its semantics say."""

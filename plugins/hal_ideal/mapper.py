@@ -1,0 +1,331 @@
+"""A model becomes a program: NIR's parameters and the semantics' words become factors per step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingABC
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal import nodes
+from hal.events import Probe
+from hal.fit import Finding
+from hal.mapper import Mapper, Plan
+from hal.mapping import Fate, Mapping, Placement
+from hal.model import Model
+from hal.semantics import Rule
+from hal_ideal.config import (
+    IdealConfig,
+    IdealMapOptions,
+    InputConfig,
+    MapConfig,
+    NeuronsConfig,
+    OutputConfig,
+    SourceConfig,
+)
+
+Float = NDArray[np.float64]
+
+
+class IdealMapper(Mapper):
+    """Everything fits; what can be refused is a delay that is no whole number of steps."""
+
+    def _plan(
+        self,
+        model: Model,
+        options: IdealMapOptions,
+        record: tuple[Probe, ...],
+        like: Mapping | None,
+        seed: int,
+        rates_hz: MappingABC[str, float] | None,
+    ) -> Plan:
+        dt_ns = model.semantics.dt_ns
+        if dt_ns is None:
+            return Plan()
+        program = _Program(model, dt_ns, rounded="delays" in options.approximate)
+        return Plan(
+            findings=program.findings,
+            config=program.config(),
+            placement=_placement(model),
+            fates=[Fate(node=node.name, fate=_fate(node)) for node in model.nodes.values()],
+            realised=_realised(model),
+            step_ns=dt_ns,
+        )
+
+
+def _fate(node: nodes.Node) -> Any:
+    return "folded" if isinstance(node, nodes.Input | nodes.Output) else "chip"
+
+
+def _placement(model: Model) -> Placement:
+    parts: list[dict[str, Any]] = []
+    base = 0
+    for node in model.populations():
+        index = np.arange(node.size)
+        if isinstance(node, nodes.Input):
+            parts.append({"node": node.name, "index": index, "core": -1, "neuron": index})
+        else:
+            parts.append({"node": node.name, "index": index, "core": 0, "neuron": base + index})
+            base += node.size
+    return Placement.build(parts)
+
+
+def _realised(model: Model) -> dict[tuple[str, str], NDArray[Any]]:
+    """Parameters in the arithmetic of the device, in model units."""
+    return {
+        (node.name, name): np.asarray(getattr(node, name)).astype(model.semantics.rule(node).dtype)
+        for node in model.nodes.values()
+        for name in node.parameters
+    }
+
+
+class _Program:
+    """Collects the config classes, node by node."""
+
+    def __init__(self, model: Model, dt_ns: int, rounded: bool) -> None:
+        self.model = model
+        self.dt_ns = dt_ns
+        self.rounded = rounded
+        self.findings: list[Finding] = []
+        self.maps: list[MapConfig] = []
+        self.populations: list[NeuronsConfig] = []
+        self.outputs: list[OutputConfig] = []
+        # a Delay that closes a cycle is read one step late, and holds one step less itself
+        self.cut = {source for source, _ in model.feedback() if isinstance(model.nodes[source], nodes.Delay)}
+        for name in model.order():
+            self._add(model.nodes[name])
+
+    def config(self) -> IdealConfig:
+        made = {node.name for node in (*self.maps, *self.populations)}
+        dtypes = {self.model.semantics.rule(node).dtype for node in self.model.nodes.values()}
+        return IdealConfig(
+            step_ns=self.dt_ns,
+            dtype="float64" if "float64" in dtypes else "float32",
+            inputs=tuple(
+                InputConfig(name=name, shape=self.model.nodes[name].output_shape) for name in self.model.inputs
+            ),
+            maps=tuple(self.maps),
+            populations=tuple(self.populations),
+            outputs=tuple(self.outputs),
+            order=tuple(name for name in self.model.order() if name in made),
+        )
+
+    def _sources(self, node: nodes.Node) -> tuple[SourceConfig, ...]:
+        feedback = self.model.feedback()
+        sources = []
+        for name in sorted(self.model.predecessors(node.name)):
+            source = self.model.nodes[name]
+            rule = self.model.semantics.rule(source)
+            delay = 0
+            if name in self.cut:
+                delay = 1
+            elif (name, node.name) in feedback:
+                delay = rule.feedback_delay
+            elif source.population and not isinstance(node, nodes.Output):
+                delay = rule.edge_delay
+            sources.append(SourceConfig(name=name, delay=delay))
+        return tuple(sources)
+
+    def _add(self, node: nodes.Node) -> None:
+        if isinstance(node, nodes.Input):
+            return
+        sources = self._sources(node)
+        if isinstance(node, nodes.Output):
+            kind = self.model.kind(node.name)
+            self.outputs.append(OutputConfig(name=node.name, shape=node.output_shape, sources=sources, kind=kind))
+        elif node.population:
+            self.populations.append(self._neurons(node, sources))
+        else:
+            self.maps.append(self._map(node, sources))
+
+    def _map(self, node: nodes.Node, sources: tuple[SourceConfig, ...]) -> MapConfig:
+        common: dict[str, Any] = {
+            "name": node.name,
+            "sources": sources,
+            "input_shape": node.input_shape,
+            "output_shape": node.output_shape,
+        }
+        if isinstance(node, nodes.Affine | nodes.Linear):
+            return self._dense(node, common)
+        if isinstance(node, nodes.Conv2d):
+            plane = int(np.prod(node.output_shape[1:]))
+            return MapConfig(
+                **common,
+                kind="conv",
+                weight=node.weight,
+                bias=np.repeat(node.bias, plane),
+                stride=node.stride,
+                padding=node.padding,
+                dilation=node.dilation,
+                groups=node.groups,
+            )
+        if isinstance(node, nodes.Conv1d):
+            common |= {
+                "input_shape": (node.input_shape[0], 1, node.input_shape[1]),
+                "output_shape": (node.output_shape[0], 1, node.output_shape[1]),
+            }
+            return MapConfig(
+                **common,
+                kind="conv",
+                weight=node.weight[:, :, None, :],
+                bias=np.repeat(node.bias, node.output_shape[1]),
+                stride=(1, node.stride),
+                padding=((0, 0), node.padding),
+                dilation=(1, node.dilation),
+                groups=node.groups,
+            )
+        if isinstance(node, nodes.SumPool2d):
+            window = node.kernel_size[0] * node.kernel_size[1] if isinstance(node, nodes.AvgPool2d) else 1
+            (py, px) = node.padding
+            return MapConfig(
+                **common,
+                kind="pool",
+                kernel=node.kernel_size,
+                stride=node.stride,
+                padding=((py, py), (px, px)),
+                divisor=float(window),
+            )
+        if isinstance(node, nodes.Scale):
+            return MapConfig(**common, kind="scale", weight=node.scale.ravel())
+        if isinstance(node, nodes.Delay):
+            return MapConfig(**common, kind="delay", order=self._delay(node))
+        if isinstance(node, nodes.Flatten) and self.model.semantics.rule(node).flatten_order == "HWC":
+            order = np.arange(int(np.prod(node.input_shape))).reshape(node.input_shape)
+            return MapConfig(**common, kind="reorder", order=np.moveaxis(order, 0, -1).ravel())
+        return MapConfig(**common, kind="identity")
+
+    def _dense(self, node: nodes.Affine | nodes.Linear, common: dict[str, Any]) -> MapConfig:
+        """NIR allows leading axes before (out, in): one matrix per entry of them."""
+        weight = np.asarray(node.weight, np.float64)
+        lead = int(np.prod(weight.shape[:-2], dtype=np.int64))
+        blocks = weight.reshape(lead, *weight.shape[-2:])
+        whole = np.zeros((lead * blocks.shape[1], lead * blocks.shape[2]))
+        for k, block in enumerate(blocks):
+            rows, columns = block.shape
+            whole[k * rows : (k + 1) * rows, k * columns : (k + 1) * columns] = block
+        bias = node.bias if isinstance(node, nodes.Affine) else np.zeros(0)
+        bias = np.broadcast_to(bias, (lead, blocks.shape[1])).ravel() if bias.size else bias
+        return MapConfig(**common, kind="dense", weight=whole, bias=bias)
+
+    def _delay(self, node: nodes.Delay) -> NDArray[np.int64]:
+        unit = self.model.semantics.rule(node).tau_unit
+        exact = np.asarray(node.delay, np.float64).ravel() / self._dt(unit)
+        steps = np.rint(exact)
+        off = np.abs(steps - exact) > 1e-6 * np.maximum(1.0, exact)
+        if off.any():
+            k = int(np.argmax(off))
+            self.findings.append(
+                Finding(
+                    level="changed" if self.rounded else "refused",
+                    node=node.name,
+                    field="delay",
+                    reason=f"{int(off.sum())} delays are no whole number of steps, the first at index {k}",
+                    wanted=float(exact[k]),
+                    realised=float(steps[k]) if self.rounded else None,
+                    hint="choose another dt, or approximate={'delays'} to round them",
+                )
+            )
+        if node.name in self.cut:
+            if (steps < 1).any():
+                self.findings.append(
+                    Finding(
+                        level="refused",
+                        node=node.name,
+                        field="delay",
+                        reason="closes a cycle without neurons and must last at least one step",
+                        wanted=float(steps.min()),
+                    )
+                )
+            steps = np.maximum(steps - 1, 0)
+        return steps.astype(np.int64)
+
+    def _dt(self, unit: str) -> float:
+        """The step in the unit of the file's time constants."""
+        return {"s": self.dt_ns * 1e-9, "ms": self.dt_ns * 1e-6, "steps": 1.0, "s*dt": self.dt_ns * 1e-9}[unit]
+
+    def _ratio(self, tau: Any, unit: str) -> Float:
+        """Dt / tau."""
+        tau = np.asarray(tau, np.float64).ravel()
+        dt = self._dt(unit)
+        return dt * dt / tau if unit == "s*dt" else dt / tau
+
+    def _neurons(self, node: Any, sources: tuple[SourceConfig, ...]) -> NeuronsConfig:
+        rule = self.model.semantics.rule(node)
+        size = node.size
+
+        def of(name: str, default: float = 0.0) -> Float:
+            values = getattr(node, name, None)
+            return np.full(size, default) if values is None else np.asarray(values, np.float64).ravel()
+
+        has_current = isinstance(node, nodes.CubaLI | nodes.CubaLIF)
+        leaky = has_current or isinstance(node, nodes.LI | nodes.LIF)
+        ratio = self._ratio(node.tau_mem if has_current else node.tau, rule.tau_unit) if leaky else np.zeros(size)
+        decay = _decay(rule, ratio) if leaky else np.ones(size)
+        current_ratio = self._ratio(node.tau_syn, rule.tau_unit) if has_current else np.zeros(size)
+        current_decay = _decay(rule, current_ratio) if has_current else np.ones(size)
+        dt = self._dt(rule.tau_unit)
+        threshold = of("threshold" if isinstance(node, nodes.Threshold) else "v_threshold", np.inf)
+        threshold = np.where(np.isinf(threshold), 1.0, threshold)
+        v_start = {"v_reset": of("v_reset"), "v_leak": of("v_leak")}.get(
+            str(rule.start_state), np.full(size, rule.start_state if isinstance(rule.start_state, int | float) else 0.0)
+        )
+        v_min = np.full(size, -np.inf)
+        if rule.v_min == "-threshold":
+            v_min = -threshold if node.spiking else v_min
+        elif rule.v_min is not None:
+            v_min = np.full(size, float(rule.v_min))
+        self._note_instability(node, np.concatenate([ratio, current_ratio]), rule)
+        return NeuronsConfig(
+            name=node.name,
+            shape=node.output_shape,
+            sources=sources,
+            decay=decay,
+            leak=of("v_leak"),
+            gain=_gain(rule.gain, of("r", 1.0), dt, ratio, decay),
+            current_decay=current_decay,
+            current_gain=_gain(rule.current_gain, of("w_in", 1.0), dt, current_ratio, current_decay),
+            threshold=threshold,
+            v_reset=of("v_reset"),
+            v_min=v_min,
+            v_start=v_start,
+            spiking=node.spiking,
+            memoryless=isinstance(node, nodes.Threshold),
+            current=has_current,
+            euler=rule.decay == "euler",
+            jump_before=rule.jump == "before",
+            undecayed=rule.membrane_sees == "undecayed",
+            reset=rule.spike_reset,
+            late_reset=bool(rule.reset_delay),
+            at_threshold=rule.compare == ">=",
+            fires_on_old=rule.fires_on == "old",
+            many=rule.spikes_per_step == "many",
+        )
+
+    def _note_instability(self, node: nodes.Node, ratio: Float, rule: Rule) -> None:
+        if rule.decay != "exp" and (ratio > 1).any():
+            self.findings.append(
+                Finding(
+                    level="note",
+                    node=node.name,
+                    field="tau",
+                    reason="a step longer than a time constant: the state changes sign as it decays",
+                    wanted=f"dt/tau = {float(ratio.max()):g}",
+                    hint="check dt and tau_unit",
+                )
+            )
+
+
+def _decay(rule: Rule, ratio: Float) -> Float:
+    return np.exp(-ratio) if rule.decay == "exp" else 1.0 - ratio
+
+
+def _gain(word: str, factor: Float, dt: float, ratio: Float, decay: Float) -> Float:
+    """The factor per step; for a neuron without leak, dt/tau reads as dt."""
+    if word == "one":
+        return np.ones_like(factor)
+    if word == "r":
+        return factor
+    if word == "1-decay":
+        return np.where(ratio > 0, 1.0 - decay, 1.0)
+    return factor * (ratio if word == "r*dt/tau" and ratio.any() else dt)
