@@ -192,14 +192,16 @@ class Archive:
         notes: Sequence[Finding],
         tallies: Mapping[Key, Tally],
     ) -> None:
-        Manifest(
+        manifest = Manifest(
             header=self._header,
             status=status,
             finished=finished,
             streams=tuple(self._described(name, entry, tallies) for name, entry in self._entries.items()),
             stats=stats,
             diagnostics=tuple(notes),
-        ).write(self.path)
+        )
+        with self._telling_what_is_safe():
+            manifest.write(self.path)
 
     def _described(self, name: _Name, entry: StreamEntry, tallies: Mapping[Key, Tally]) -> StreamEntry:
         if (writer := self._writers.get(name)) is None:

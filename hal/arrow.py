@@ -186,6 +186,8 @@ class StreamReader:
                 yield from self._batches(file)
         except FileNotFoundError:
             self.state = attrs.evolve(self.state, fault="the file is missing")
+        except OSError as error:
+            self.state = attrs.evolve(self.state, fault=f"the file cannot be opened: {error.strerror or error}")
 
     def _batches(self, file: io.BufferedReader) -> Iterator[dict[str, NDArray[Any]]]:
         size = file.seek(0, io.SEEK_END)

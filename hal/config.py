@@ -274,10 +274,14 @@ def build(cls: type[T], values: Mapping[str, Any], what: str) -> T:
     return made
 
 
+def _is_array(kind: Any) -> bool:
+    return kind is np.ndarray or get_origin(kind) is np.ndarray
+
+
 def _converter() -> cattrs.Converter:
     made = cattrs.Converter(forbid_extra_keys=True)
-    made.register_unstructure_hook_func(lambda kind: kind is np.ndarray or get_origin(kind) is np.ndarray, lambda v: v)
-    made.register_structure_hook_func(lambda kind: kind is np.ndarray or get_origin(kind) is np.ndarray, _array_in)
+    made.register_unstructure_hook_func(_is_array, lambda values: values)
+    made.register_structure_hook_func(_is_array, _array_in)
 
     def out_hook(cls: type) -> Any:
         attrs.resolve_types(cls)

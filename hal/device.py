@@ -9,7 +9,7 @@ import contextlib
 import enum
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -82,6 +82,10 @@ class Column:
     meaning: str
 
 
+def _words(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(words)
+
+
 @attrs.frozen(kw_only=True)
 class DeviceSpec:
     """Everything about a device that does not depend on a model. Plain data; making one opens nothing."""
@@ -93,7 +97,7 @@ class DeviceSpec:
     config: type
     aliases: tuple[str, ...] = ()
     kinds: tuple[Literal["emulator", "hardware"], ...] = ("emulator",)
-    capabilities: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    capabilities: frozenset[str] = attrs.field(default=frozenset(), converter=_words)
     resources: tuple[Resource, ...] = ()
     observables: tuple[Observable, ...] = (Observable(variable="spikes", unit="events"),)
     map_options: type[MapOptions] = MapOptions
@@ -405,23 +409,11 @@ class Device(ABC):
         )
 
     def recorded_events(self) -> dict[str, tuple[int, ...]]:
-        """What `_run` has to emit: the chip's own event Outputs and the probed populations on it, with their shapes."""
-        mapping = self.mapping
-        if mapping.on_chip is None:
-            shapes = {port.name: port.shape for port in mapping.outputs}
-        else:
-            part = mapping.on_chip
-            shapes = {name: part.nodes[name].output_shape for name in part.outputs if part.kind(name) == "events"}
-        return shapes | {name: shape for name, shape in self._probed().items() if self._on_chip(name)}
+        """See `recorded_events`, for what is loaded."""
+        return recorded_events(self.mapping)
 
     def _probed(self) -> dict[str, tuple[int, ...]]:
-        model = self.mapping.model
-        names = [probe.node for probe in self.mapping.record if probe.variable == "spikes"]
-        return {} if model is None else {name: model.nodes[name].output_shape for name in names}
-
-    def _on_chip(self, name: str) -> bool:
-        part = self.mapping.on_chip
-        return part is not None and name in part.nodes and name not in part.inputs
+        return probed_events(self.mapping)
 
     def _emit_inputs(self, stimulus: intake.Checked, recorder: Recorder) -> None:
         """Probed Inputs record what was fed in."""
@@ -472,3 +464,19 @@ class Device(ABC):
         finally:
             recorder.on_advance.remove(watch)
         box.append(recorder.finish("ok"))
+
+
+def probed_events(mapping: Mapping) -> dict[str, tuple[int, ...]]:
+    """Nodes whose spikes were asked for besides the Outputs, with their shapes."""
+    names = [probe.node for probe in mapping.record if probe.variable == "spikes"]
+    return {} if mapping.model is None else {name: mapping.model.nodes[name].output_shape for name in names}
+
+
+def recorded_events(mapping: Mapping) -> dict[str, tuple[int, ...]]:
+    """What `_run` has to emit: the chip's own event Outputs and the probed populations on it, with their shapes."""
+    part = mapping.on_chip
+    if part is None:
+        return {port.name: port.shape for port in mapping.outputs}
+    shapes = {name: part.nodes[name].output_shape for name in part.outputs if part.kind(name) == "events"}
+    probed = probed_events(mapping).items()
+    return shapes | {name: shape for name, shape in probed if name in part.nodes and name not in part.inputs}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,7 @@ _OTHER_FORMATS: Final = {
 }
 _COLUMNS: Final = ("t", "x", "y", "p", "on", "polarity", "index")
 _WORDS: Final = {"true": 1, "false": 0, "on": 1, "off": 0}
+_NUMPY_FAULTS: Final = (ValueError, EOFError, OSError, MemoryError, SyntaxError, zipfile.BadZipFile, zlib.error)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -81,7 +83,7 @@ def read_events(
     with open(path, "rb") as file:
         start = file.read(8)
     if start.startswith(b"\x93NUMPY"):
-        return EventFile(path=path, format="npy", array=_load(path))
+        return EventFile(path=path, format="npy", array=_load(path)[""])
     if start.startswith(b"PK\x03\x04"):
         return _read_npz(path, name, prefer)
     if start == b"\x89HDF\r\n\x1a\n":
@@ -120,22 +122,20 @@ def choose(names: Sequence[str], name: str | None, prefer: str | None, path: Pat
     )
 
 
-def _load(path: Path) -> Any:
-    """np.load without pickles; an array, or the open .npz."""
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    """Arrays by name, without pickles; a lone array has the name ""."""
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError, SyntaxError, zipfile.BadZipFile) as error:
+        with open(path, "rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            members = {"": loaded} if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded.files}
+    except _NUMPY_FAULTS as error:
         raise FormatError(f"{path} cannot be read as NumPy data: {error}", path=str(path)) from error
+    return {key: array for key, array in members.items() if isinstance(array, np.ndarray)}
 
 
 def _read_npz(path: Path, name: str | None, prefer: str | None) -> EventFile:
     """One array; or the columns t, x, y, p (or t, index) as arrays of their own, with width and height beside them."""
-    with _load(path) as archive:
-        try:
-            members = {key: archive[key] for key in archive.files}
-        except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-            raise FormatError(f"{path} cannot be read as NumPy data: {error}", path=str(path)) from error
-    arrays = {key: array for key, array in members.items() if isinstance(array, np.ndarray)}
+    arrays = _load(path)
     columns = {key: array for key, array in arrays.items() if key in _COLUMNS and array.ndim == 1}
     if name is None and "t" in columns and len(columns) > 1:
         lengths = {key: len(array) for key, array in columns.items()}
@@ -191,7 +191,7 @@ def _read_csv(path: Path) -> EventFile:
 
 
 def _csv_columns(path: Path, skip: int, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Each column as integers, else as floats, else as words for on and off."""
+    """Each column as integers, else as floats, else as words for on and off; other columns only if all are integers."""
     try:
         table = _loadtxt(path, skip, np.int64, None)
         if table.shape[1] == len(names) or not table.size:
@@ -207,7 +207,7 @@ def _csv_columns(path: Path, skip: int, names: Sequence[str]) -> dict[str, NDArr
         lambda place: _loadtxt(path, skip, np.float64, place)[:, 0],
         lambda place: _words(_loadtxt(path, skip, np.dtype("U16"), place)[:, 0]),
     ]
-    return {name: _first_that_works(tries, place, name, path) for place, name in enumerate(names)}
+    return {name: _first_that_works(tries, place, name, path) for place, name in enumerate(names) if name in _COLUMNS}
 
 
 def _first_that_works(

@@ -45,6 +45,18 @@ def events(t: ArrayLike, index: ArrayLike) -> Records:
     return out
 
 
+def _int64(values: ArrayLike) -> I64:
+    return np.ascontiguousarray(values, np.int64)
+
+
+def _rows(values: ArrayLike) -> NDArray[np.floating[Any]]:
+    """(T, n), float32 or float64."""
+    array = np.asarray(values)
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float64)
+    return np.ascontiguousarray(array.reshape(array.shape[0], -1) if array.ndim != 2 else array)
+
+
 @attrs.frozen(eq=False)
 class Signal:
     """Values over time: held until the next row as a stimulus, sampled as a result.
@@ -52,8 +64,8 @@ class Signal:
     t: (T,) int64 ns, rising. values: (T, n) float, n = flat size of the port.
     """
 
-    t: I64 = attrs.field(converter=lambda t: np.ascontiguousarray(t, np.int64))
-    values: NDArray[np.floating[Any]] = attrs.field(converter=lambda v: _as_float(v))
+    t: I64 = attrs.field(converter=_int64)
+    values: NDArray[np.floating[Any]] = attrs.field(converter=_rows)
 
     @classmethod
     def sampled(cls, values: ArrayLike, step_ns: int) -> Signal:
@@ -62,19 +74,12 @@ class Signal:
         return cls(np.arange(array.shape[0], dtype=np.int64) * step_ns, array.reshape(array.shape[0], -1))
 
 
-def _as_float(values: ArrayLike) -> NDArray[np.floating[Any]]:
-    array = np.asarray(values)
-    if array.dtype not in (np.float32, np.float64):
-        array = array.astype(np.float64)
-    return np.ascontiguousarray(array.reshape(array.shape[0], -1) if array.ndim != 2 else array)
-
-
 @attrs.frozen(eq=False)
 class EventBatch:
     """Events of B independent runs: run b is `events[splits[b]:splits[b + 1]]`; splits is (B + 1,) int64."""
 
     events: Records
-    splits: I64 = attrs.field(converter=lambda s: np.ascontiguousarray(s, np.int64))
+    splits: I64 = attrs.field(converter=_int64)
 
     @classmethod
     def of(cls, runs: Sequence[Records]) -> EventBatch:

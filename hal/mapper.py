@@ -25,15 +25,19 @@ if TYPE_CHECKING:
     from hal.model import Model
 
 
+def _tuple(items: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(items)
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Plan:
     """What an author's `_plan` returns. Without a config the plan must hold at least one reason."""
 
-    rows: tuple[FitRow, ...] = attrs.field(default=(), converter=tuple)
-    findings: tuple[Finding, ...] = attrs.field(default=(), converter=tuple)
+    rows: tuple[FitRow, ...] = attrs.field(default=(), converter=_tuple)
+    findings: tuple[Finding, ...] = attrs.field(default=(), converter=_tuple)
     config: Any = None
     placement: Placement | None = None
-    fates: tuple[Fate, ...] = attrs.field(default=(), converter=tuple)
+    fates: tuple[Fate, ...] = attrs.field(default=(), converter=_tuple)
     losses: Losses = attrs.field(factory=Losses)
     realised: MappingABC[tuple[str, str], NDArray[Any]] = attrs.field(factory=dict)
     step_ns: int | None = None

@@ -65,7 +65,7 @@ class Placement:
         """The rows of a node, or of some of its neurons (flat indices)."""
         if node not in self.nodes:
             raise KeyError(f"no node {node!r} in the placement; there are: {', '.join(self.nodes)}")
-        rows = self.rows[self.rows["node"] == self.nodes.index(node)]
+        rows: Records = self.rows[self.rows["node"] == self.nodes.index(node)]
         return rows if index is None else rows[np.isin(rows["index"], index)]
 
     def who(self, chip: int, core: int, neuron: int) -> tuple[str, int] | None:
@@ -239,7 +239,7 @@ class Mapping:
         """The model with the numbers the chip computes with."""
         if self.model is None:
             return None
-        nodes = dict(self.model.nodes)
+        nodes: dict[str, Any] = dict(self.model.nodes)
         for (name, parameter), values in self.realised.items():
             if name in nodes and parameter in type(nodes[name]).parameters:
                 shape = getattr(nodes[name], parameter).shape

@@ -47,10 +47,10 @@ def read_nir_data(path: Path, name: str | None, sample: int | None, prefer: str 
 
 def _chosen(names: list[str], name: str | None, prefer: str | None, path: Path) -> str:
     """A name may be cut short to the node where that has one observable."""
-    for wanted in (name, prefer):
-        of_node = [full for full in names if full.rpartition("/")[0] == wanted]
-        if wanted is not None and wanted not in names and len(of_node) == 1:
-            return of_node[0]
+    wanted = prefer if name is None else name
+    of_node = [full for full in names if full.rpartition("/")[0] == wanted]
+    if wanted is not None and wanted not in names and len(of_node) == 1:
+        return of_node[0]
     return choose(names, name, prefer, path, "observables")
 
 

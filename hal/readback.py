@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal import arrow
+from hal.errors import FormatError
 from hal.events import EVENT, Records, Signal
 from hal.fit import Finding
 from hal.manifest import INTERVAL, Key, StreamEntry, Tally, read_manifest
@@ -65,14 +66,20 @@ def contents(directory: Path, verify: bool) -> dict[str, Any]:
         count = sum(tally.rows for (_, variable), tally in tallies.items() if variable == "spikes")
         reason = f"the recording was never finished; {count} events came back"
         notes += (Finding(level="note", node="", field="status", reason=reason),)
-    intervals = [load() for load in loaders["intervals"].values()]
+    intervals = np.empty(0, INTERVAL)
+    for load in loaders["intervals"].values():
+        try:
+            intervals = load()
+        except FormatError as error:  # the spikes are worth reading all the same
+            notes += (Finding(level="note", node="", field="intervals", reason=error.message),)
+            status = "interrupted" if status == "ok" else status
     return {
         "header": attrs.evolve(manifest.header, stimulus=Lazy(loaders["stimulus"])),
         "spikes": Lazy(loaders["spikes"]),
         "signals": Lazy(loaders["signals"]),
         "traces": Lazy(loaders["traces"]),
         "stats": dict(manifest.stats),
-        "intervals": intervals[0] if intervals else np.empty(0, INTERVAL),
+        "intervals": intervals,
         "diagnostics": manifest.diagnostics + notes,
         "status": status,
         "tallies": tallies,

@@ -105,19 +105,17 @@ class Recorder(ABC):
             return
         precision = np.dtype(np.float32 if block.dtype == np.float32 else np.float64)
         block = block.reshape(len(t), -1).astype(precision, copy=False)
-        if column.dtype is None:
-            column.dtype = precision
-            column.size = block.shape[1] if column.size < 0 else column.size
         problems = []
-        if block.shape[1] != column.size:
+        if block.shape[1] != column.size >= 0:
             problems.append(Problem("values per row", where, value=block.shape[1], limit=column.size))
-        if precision != column.dtype:
+        if column.dtype is not None and precision != column.dtype:
             problems.append(
                 Problem("precision changes in mid-run", where, value=precision.name, limit=column.dtype.name)
             )
         if problems:
             raise ConfigError(f"{where}: the values are not like what was announced", problems=problems)
         check_range(f"{where}: t", t, header.duration_ns, "model ns in the run")
+        column.dtype, column.size = precision, block.shape[1]
         times: I64 = t.astype(np.int64, copy=False)
         column.accept(times)
         self._append(column.key, times, block)

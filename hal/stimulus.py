@@ -241,7 +241,9 @@ def _times(t: NDArray[Any], factor: int, where: str, problems: list[Problem]) ->
     problems += _rows(~bad & (t < 0), "negative time", t, "t >= 0", where)
     late = ~bad & (t >= 2**63 // factor)
     problems += _rows(late, "time too large for 64-bit ns", t, f"< {2**63 // factor}", where, "is the unit right?")
-    falls = np.concatenate([[False], t[1:] < t[:-1]]) if len(t) > 1 else np.zeros(len(t), np.bool_)
+    known = np.flatnonzero(~bad)
+    falls = np.zeros(len(t), np.bool_)
+    falls[known[1:]] = t[known[1:]] < t[known[:-1]]
     hint = "sort with events[np.argsort(events['t'], kind='stable')] if the order means nothing"
     problems += _rows(falls, "time goes back", t, "sorted by t", where, hint)
     usable = np.where(bad | late, 0, t)

@@ -127,7 +127,8 @@ class Network:
             for source in node.sources:
                 depths[source.name] = max(depths.get(source.name, 0), source.delay)
         self._depths = {name: depth for name, depth in depths.items() if depth}
-        self.reset(batch)
+        self.batch = batch
+        self.reset()
 
     def reset(self, batch: int | None = None) -> None:
         """Every copy back to its start state; optionally another number of copies."""
@@ -197,9 +198,9 @@ class Network:
         if node.kind == "dense":
             kernels.dense(x, work[0], work[1], out, self.synops)
         elif node.kind == "conv":
-            kernels.conv(x.reshape(self.batch, *node.input_shape), *work, out, self.synops)
+            kernels.conv(x.reshape(self.batch, *node.input_shape), out, self.synops, *work)
         elif node.kind == "pool":
-            kernels.pool(x.reshape(self.batch, *node.input_shape), *work, out)
+            kernels.pool(x.reshape(self.batch, *node.input_shape), out, *work)
         elif node.kind == "scale":
             np.multiply(x, work[0], out=out)
         elif node.kind == "reorder":

@@ -35,6 +35,8 @@ def dense(x: Float, weight: Float, bias: Float, out: Float, synops: Count) -> No
 @njit
 def conv(
     x: Float,
+    out: Float,
+    synops: Count,
     weight: Float,
     bias: Float,
     oh: int,
@@ -45,8 +47,6 @@ def conv(
     px: int,
     dy: int,
     dx: int,
-    out: Float,
-    synops: Count,
 ) -> None:
     """Cross-correlation by scattering each non-zero input; weight is (groups, Ci, Kh, Kw, Co) per group."""
     _, ci, kh, kw, co = weight.shape
@@ -83,7 +83,7 @@ def conv(
 
 @njit
 def pool(
-    x: Float, oh: int, ow: int, kh: int, kw: int, sy: int, sx: int, py: int, px: int, divisor: Any, out: Float
+    x: Float, out: Float, oh: int, ow: int, kh: int, kw: int, sy: int, sx: int, py: int, px: int, divisor: Any
 ) -> None:
     """Sum over windows, divided by `divisor`."""
     plane = oh * ow

@@ -142,8 +142,8 @@ class CnnLayerConfig:
             hint = "a known fault of the chip (datasheet 3.2.4.6.3): use -1"
             yield Problem("cannot be 0", "threshold_low", value=0, hint=hint)
         if self.threshold_low >= self.threshold_high:
-            limit = f"below threshold_high {self.threshold_high}"
-            yield Problem("not below the upper threshold", "threshold_low", value=self.threshold_low, limit=limit)
+            high = f"below threshold_high {self.threshold_high}"
+            yield Problem("not below the upper threshold", "threshold_low", value=self.threshold_low, limit=high)
 
 
 @attrs.frozen(kw_only=True)
@@ -310,6 +310,14 @@ class SpeckMapOptions(config.MapOptions):
     quantisation: Literal["default", "keep_integers", "sinabs"] = setting(
         "default",
         doc="default: integers stay, else near the largest scale; keep_integers: never scale; sinabs: its 3.1.3 rule",
+    )
+    v_min_factor: float = setting(
+        1.0,
+        doc="widen a negative lower bound of the membrane: taking input in event by event cuts off inhibition that "
+        "comes before excitation, which summing over a step does not; 1.5 gave the N-MNIST network of the NIR paper "
+        "its accuracy back (docs/chips/speck.md)",
+        minimum=1.0,
+        maximum=16.0,
     )
 
 

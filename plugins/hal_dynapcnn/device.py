@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from hal.device import Device, Reset
+from hal.device import Device, Reset, recorded_events
 from hal.errors import DoesNotFitError
 from hal.fit import Finding, FitReport
-from hal.intake import Checked
+from hal.intake import Batch, Checked
 from hal.mapping import Mapping
-from hal.recorder import Recorder
+from hal.recorder import MemoryRecorder, Recorder
+from hal.recording import BatchRecording, Recording
 from hal_dynapcnn import readout, routing
 from hal_dynapcnn.config import CnnLayerConfig, SpeckConfig, SpeckOpenOptions
 from hal_emulators.dynapcnn import Chain, CoreParams
@@ -43,98 +47,91 @@ def core_params(layer: CnnLayerConfig) -> CoreParams:
     )
 
 
-def build(config: SpeckConfig, options: SpeckOpenOptions) -> tuple[list[int], Chain]:
-    """The cores in order, and their emulator."""
-    route = routing.chain(config)
-    return route, Chain([core_params(config.cnn_layers[core]) for core in route], odd=options.odd_pooling)
+class Player:
+    """One copy of the emulated chip: plays a stimulus into a recorder and keeps its state."""
 
+    def __init__(self, mapping: Mapping, options: SpeckOpenOptions, recorded: dict[str, tuple[int, ...]]) -> None:
+        config: SpeckConfig = mapping.config
+        self.mapping = mapping
+        self.options = options
+        self.route = routing.chain(config)
+        layers = [config.cnn_layers[core] for core in self.route]
+        self.chain = Chain([core_params(layer) for layer in layers], odd=options.odd_pooling)
+        self.leaky = [layer.leak_enable for layer in layers]
+        self.cores = len(config.cnn_layers)
+        self.taps = readout.taps(mapping, recorded)
+        self.findings = _odd_findings(config, self.route, options)
+        self.chunk = FIRST_CHUNK
+        self.now_ns = 0
 
-class SpeckDevice(Device):
-    """Asynchronous and untimed: every event runs through all cores before the next one."""
+    def reset(self) -> None:
+        """State and clock back to the start."""
+        self.chain.reset()
+        self.now_ns = 0
 
-    options: SpeckOpenOptions
-    _chain: Chain
-
-    def _load(self, mapping: Mapping) -> None:
-        refused = routing.refusals(mapping.config)
-        if refused:
-            raise DoesNotFitError(FitReport(device=self.spec.name, findings=tuple(refused)))
-        self._route, self._chain = build(mapping.config, self.options)
-        self._leaky = [mapping.config.cnn_layers[core].leak_enable for core in self._route]
-        self._chunk = FIRST_CHUNK
-        self._now_ns = 0
-
-    def _reset(self, mode: Reset) -> None:
-        self._chain.reset()
-        self._now_ns = 0
-
-    def _run(self, stimulus: Checked, duration_ns: int, recorder: Recorder) -> None:
-        taps = readout.taps(self.mapping, self.recorded_events())
+    def run(self, stimulus: Checked, duration_ns: int, recorder: Recorder) -> None:
+        """Events in order, each through all cores before the next; ticks before events of their time."""
         events: Any = next(value for name, value in stimulus.items() if not name.startswith("@"))
-        t = np.ascontiguousarray(events["t"])
-        index = np.ascontiguousarray(events["index"])
+        t, index = np.ascontiguousarray(events["t"]), np.ascontiguousarray(events["index"])
         ticks = self._ticks(stimulus, duration_ns)
-        if not any(self._leaky):
-            ticks = ticks[:0]
         done = ticked = 0
         while done < t.size or ticked < ticks.size:
             began = time.perf_counter()
-            end = min(done + self._chunk, t.size)
+            end = min(done + self.chunk, t.size)
             last = ticks.size if end == t.size else int(np.searchsorted(ticks, t[end - 1], side="right"))
-            self._step(t[done:end], index[done:end], ticks[ticked:last], taps, recorder)
-            reached = duration_ns if end == t.size else int(t[end - 1])
-            recorder.advance(reached)
-            done, ticked = end, max(last, ticked)
+            self._step(t[done:end], index[done:end], ticks[ticked:last], recorder)
+            recorder.advance(duration_ns if end == t.size else int(t[end - 1]))
+            done, ticked = end, last
             self._adapt(time.perf_counter() - began)
-        self._now_ns += duration_ns
+        self.now_ns += duration_ns
         self._states(duration_ns, recorder)
-        self._pooling_finding(recorder)
+        for finding in self.findings:
+            recorder.note(finding)
 
     def _adapt(self, took_s: float) -> None:
         """Grow or shrink the chunk; results do not depend on it."""
         if took_s < CHUNK_S / 2:
-            self._chunk = min(2 * self._chunk, 1 << 20)
+            self.chunk = min(2 * self.chunk, 1 << 20)
         elif took_s > 2 * CHUNK_S:
-            self._chunk = max(self._chunk // 2, 64)
+            self.chunk = max(self.chunk // 2, 64)
 
     def _ticks(self, stimulus: Checked, duration_ns: int) -> NDArray[np.int64]:
-        """Slow-clock ticks of this run: the port's, and those of the board's clock."""
+        """Slow-clock ticks of this run that act on a core: the port's, and those of the board's clock."""
+        if not any(self.leaky):
+            return np.empty(0, np.int64)
         port: Any = stimulus["@slow_clock"]
         ticks = np.ascontiguousarray(port["t"])
         hz = self.options.slow_clock_hz
-        if hz is not None:
-            period = 1e9 / hz
-            first = int(np.floor(self._now_ns / period)) + 1
-            last = int(np.floor((self._now_ns + duration_ns - 1) / period)) if duration_ns else first - 1
-            own = np.rint(np.arange(first, last + 1) * period).astype(np.int64) - self._now_ns
-            ticks = np.sort(np.concatenate([ticks, own[(own >= 0) & (own < duration_ns)]]), kind="stable")
-        return ticks
+        if hz is None:
+            return ticks
+        # tick n falls on n / hz since the start of the first run; none at 0
+        first = max(1, int(np.floor(self.now_ns * hz / 1e9)))
+        last = int(np.ceil((self.now_ns + duration_ns) * hz / 1e9))
+        own = np.rint(np.arange(first, last + 1) * (1e9 / hz)).astype(np.int64) - self.now_ns
+        own = own[(own >= 0) & (own < duration_ns)]
+        return np.sort(np.concatenate([ticks, own]), kind="stable")
 
     def _step(
-        self,
-        t: NDArray[np.int64],
-        index: NDArray[np.uint32],
-        ticks: NDArray[np.int64],
-        taps: list[readout.Tap],
-        recorder: Recorder,
+        self, t: NDArray[np.int64], index: NDArray[np.uint32], ticks: NDArray[np.int64], recorder: Recorder
     ) -> None:
-        """One chunk through the chain, and what it did to the recorder."""
-        results = self._chain.run(t, index, ticks).cores
-        by_core = dict(zip(self._route, results, strict=True))
-        for tap in taps:
+        """One chunk through the chain, and what came of it to the recorder."""
+        results = self.chain.run(t, index, ticks).cores
+        by_core = dict(zip(self.route, results, strict=True))
+        lost = dict.fromkeys(self.route, 0)
+        for tap in self.taps:
             result = by_core[tap.core]
-            recorder.emit(tap.key, *tap.read(result.t, result.index))
-        for counter in ("events_in", "events_out", "synops", "saturated", "dropped_by_pooling"):
+            times, indices = tap.read(result.t, result.index)
+            recorder.emit(tap.key, times, indices)
+            lost[tap.core] += result.t.size - times.size
+        for counter in ("events_in", "events_out", "synops", "saturated"):
             self._count(counter, [getattr(result, counter) for result in results], recorder)
-        for tap in taps:
-            if tap.pool > 1:
-                lost = by_core[tap.core].t.size - tap.read(by_core[tap.core].t, by_core[tap.core].index)[0].size
-                self._count("dropped_by_pooling", [lost * (core == tap.core) for core in self._route], recorder)
-        self._count("ticks", [ticks.size * leaky for leaky in self._leaky], recorder)
+        dropped = [result.dropped_by_pooling + lost[core] for core, result in by_core.items()]
+        self._count("dropped_by_pooling", dropped, recorder)
+        self._count("ticks", [ticks.size * leaky for leaky in self.leaky], recorder)
 
     def _count(self, counter: str, along_route: list[int], recorder: Recorder) -> None:
-        per_core = np.zeros(self.spec.cores, np.int64)
-        per_core[self._route] = along_route
+        per_core = np.zeros(self.cores, np.int64)
+        per_core[self.route] = along_route
         recorder.count(counter, per_core)
 
     def _states(self, duration_ns: int, recorder: Recorder) -> None:
@@ -142,25 +139,74 @@ class SpeckDevice(Device):
             if probe.variable != "v" or not duration_ns:
                 continue
             core = int(self.mapping.placement.where(probe.node)["core"][0])
-            values = self._chain.state(self._route.index(core)).ravel()
+            values = self.chain.state(self.route.index(core)).ravel()
             if probe.indices is not None:
                 values = values[list(probe.indices)]
-            recorder.sample(probe.node, "v", np.array([duration_ns - 1], np.int64), values[None, :].astype(np.float64))
+            recorder.sample(probe.node, "v", np.array([duration_ns - 1], np.int64), values[None, :])
 
-    def _pooling_finding(self, recorder: Recorder) -> None:
-        """Odd sizes are a diagnostic, once per run and core."""
-        for core in self._route[:-1]:
-            layer = self.mapping.config.cnn_layers[core]
-            _, y, x = layer.dimensions.output_shape.shape
-            pool = next(d.pooling for d in layer.destinations if d.enable)
-            if y % pool or x % pool:
-                policy = "dropped" if self.options.odd_pooling == "drop" else "delivered beside the next map"
-                recorder.note(
+
+def _odd_findings(config: SpeckConfig, route: list[int], options: SpeckOpenOptions) -> list[Finding]:
+    """What to say of every map whose pooling leaves a row or column over."""
+    policy = "dropped" if options.odd_pooling == "drop" else "delivered beside the next map"
+    findings = []
+    for core in route:
+        layer = config.cnn_layers[core]
+        _, y, x = layer.dimensions.output_shape.shape
+        for destination in layer.destinations:
+            pool = destination.pooling
+            if destination.enable and (y % pool or x % pool):
+                findings.append(
                     Finding(
                         level="note",
                         node="",
                         field=f"cnn_layers[{core}].destinations",
                         reason=f"a map of {y} x {x} pooled by {pool} leaves an incomplete row or column; its spikes "
-                        f"were {policy} (odd_pooling={self.options.odd_pooling!r}; the chip's way is not published)",
+                        f"were {policy} (odd_pooling={options.odd_pooling!r}; the chip's way is not published)",
                     )
                 )
+    return findings
+
+
+class SpeckDevice(Device):
+    """Asynchronous and untimed: every event runs through all cores before the next one."""
+
+    options: SpeckOpenOptions
+    _player: Player
+
+    def _load(self, mapping: Mapping) -> None:
+        refused = routing.refusals(mapping.config)
+        if refused:
+            raise DoesNotFitError(FitReport(device=self.spec.name, findings=tuple(refused)))
+        self._player = Player(mapping, self.options, recorded_events(mapping))
+
+    def _reset(self, mode: Reset) -> None:
+        self._player.reset()
+
+    def _run(self, stimulus: Checked, duration_ns: int, recorder: Recorder) -> None:
+        self._player.run(stimulus, duration_ns, recorder)
+
+    def _run_batch(self, stimulus: Batch, duration_ns: int, workers: int) -> BatchRecording:
+        """Samples side by side, each worker with a chip of its own."""
+        header = self._header(duration_ns, next(iter(stimulus)))
+        recorded = recorded_events(self.mapping)
+        free: SimpleQueue[Player] = SimpleQueue()
+        for _ in range(min(workers, len(stimulus))):
+            free.put(Player(self.mapping, self.options, recorded))
+
+        def play(b: int, sample: Checked) -> tuple[Recording, Player | None]:
+            player = free.get()
+            player.reset()
+            recorder = MemoryRecorder()
+            recorder.start(attrs.evolve(header, run=header.run + b, t0_ns=0, stimulus=dict(sample)))
+            self._emit_inputs(sample, recorder)
+            player.run(sample, duration_ns, recorder)
+            if b == len(stimulus) - 1:
+                # its state is the one the loop would have left
+                return recorder.finish("ok"), player
+            free.put(player)
+            return recorder.finish("ok"), None
+
+        with ThreadPoolExecutor(workers) as pool:
+            done = list(pool.map(play, range(len(stimulus)), stimulus))
+        self._player = done[-1][1] or self._player
+        return BatchRecording.of([recording for recording, _ in done])

@@ -13,6 +13,7 @@ from hal.fit import Finding
 from hal.model import Model, Projection
 from hal.semantics import Rule
 from hal_dynapcnn import chips
+from hal_dynapcnn.config import SpeckMapOptions
 
 Float = NDArray[np.float64]
 Shape3 = tuple[int, int, int]
@@ -58,12 +59,12 @@ class Layer:
 class Reader:
     """Reads a model's populations one by one and collects findings."""
 
-    def __init__(self, model: Model, approximate: frozenset[str]) -> None:
+    def __init__(self, model: Model, options: SpeckMapOptions) -> None:
         self.model = model
-        self.approximate = approximate
+        self.approximate = options.approximate
+        self.v_min_factor = options.v_min_factor
         self.findings: list[Finding] = []
         self.layers: list[Layer] = []
-        self.host_pools: dict[str, int] = {}
         self.host_nodes: list[str] = []
         incoming: dict[str, list[Projection]] = {}
         for projection in model.projections():
@@ -161,6 +162,9 @@ class Reader:
         if isinstance(low, float | int) and low >= threshold:
             self.refuse(node.name, "v_min", "not below the threshold", wanted=low, limit=threshold)
             return None
+        if low is not None and low < 0 and self.v_min_factor != 1:
+            self.say("changed", node.name, "v_min", "widened as v_min_factor asks", low, low * self.v_min_factor)
+            low *= self.v_min_factor
         start = 0.0 if isinstance(rule.start_state, str) else float(rule.start_state)
         return gain, {
             "threshold": threshold,
@@ -195,7 +199,7 @@ class Reader:
         if rule.spike_reset in ("value", "discard_update") and np.any(node.v_reset):
             worst = float(np.abs(node.v_reset).max())
             self.refuse(name, "v_reset", "the chip resets to 0 or subtracts the threshold", wanted=worst, limit=0)
-        unlike = []
+        unlike: list[tuple[str, Any, Any]] = []
         if rule.spike_reset == "discard_update":
             unlike.append(("spike_reset", "discard_update", "reset to 0 at once"))
         if rule.reset_delay:
@@ -287,10 +291,8 @@ class Reader:
 
     def _readout(self, output: str, projection: Projection) -> None:
         """Monitors tap before pooling: what stands between the last neurons and the Output is done at read-out."""
-        factor = 1
         for node in projection.path:
-            if type(node) is nodes.SumPool2d and (size := _pool_size(self, node)) is not None:
-                factor *= size
+            if type(node) is nodes.SumPool2d and _pool_size(self, node) is not None:
                 self.host_nodes.append(node.name)
             elif isinstance(node, nodes.Flatten):
                 self.host_nodes.append(node.name)
@@ -307,7 +309,6 @@ class Reader:
                 )
         if projection.source in self.model.inputs:
             self.refuse(output, "input", "no neurons between Input and Output")
-        self.host_pools[output] = factor
 
 
 def _pool_size(reader: Reader, node: nodes.SumPool2d) -> int | None:

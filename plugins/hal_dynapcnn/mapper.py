@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import numpy as np
@@ -33,7 +33,7 @@ from hal_dynapcnn.config import (
 from hal_dynapcnn.layers import Layer, Reader
 from hal_dynapcnn.quantise import NoteCode, Quantised, keep_integers, quantise, quantise_as_sinabs
 
-NOTES = {
+NOTES: dict[NoteCode, tuple[Literal["changed", "note"], str]] = {
     NoteCode.WEIGHTS_ALL_ZERO: ("changed", "every weight became 0: the layer is dead"),
     NoteCode.WEIGHTS_UNDERFLOW: ("changed", "weights too small for 8 bits became 0"),
     NoteCode.BIAS_ALL_ZERO: ("changed", "every bias became 0"),
@@ -42,6 +42,9 @@ NOTES = {
     NoteCode.THRESHOLD_LOW_ZERO: ("changed", "a lower bound of 0 does not work on the chip (datasheet 3.2.4.6.3)"),
     NoteCode.THRESHOLD_LOW_CLIPPED: ("changed", "the lower bound was moved to the nearest one that can be stored"),
 }
+
+PARAMETERS = {"weights": "weight", "threshold_high": "v_threshold", "threshold_low": "v_min"}
+"""The quantiser's names and the model's."""
 
 
 class SpeckMapper(Mapper):
@@ -57,7 +60,7 @@ class SpeckMapper(Mapper):
         rates_hz: MappingABC[str, float] | None,
     ) -> Plan:
         chip = chips.CHIPS[self.spec.name]
-        reader = Reader(model, options.approximate)
+        reader = Reader(model, options)
         layers, findings = reader.layers, reader.findings
         rows = [row for layer in layers for row in _limits(layer)]
         needs = [_memory(layer) for layer in layers]
@@ -340,17 +343,18 @@ def _quantise(layer: Layer, rule: str, findings: list[Finding]) -> Quantised | N
 def _about_quantisation(layer: Layer, made: Quantised, findings: list[Finding]) -> None:
     for note in made.notes:
         level, reason = NOTES[note.code]
-        node = layer.population if note.parameter.startswith("threshold") else layer.weight_node
+        field = PARAMETERS.get(note.parameter, note.parameter)
+        node = layer.population if field.startswith("v_") else layer.weight_node
         count = f" ({note.count})" if note.count > 1 else ""
         findings.append(
             Finding(
                 level=level,
                 node=node,
-                field=note.parameter,
+                field=field,
                 reason=reason + count,
                 wanted=f"{note.wanted:g}",
                 realised=f"{note.realised:g}",
-            )  # type: ignore[arg-type]
+            )
         )
     if made.scale != 1.0:
         findings.append(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from hal import nodes
 from hal.mapping import Mapping
-from hal_dynapcnn.layers import Reader
+from hal.model import Projection
 
 
 @attrs.frozen(kw_only=True)
@@ -41,12 +44,16 @@ def taps(mapping: Mapping, recorded: dict[str, tuple[int, ...]]) -> list[Tap]:
             Tap(key=key, core=int(mapping.placement.where(key)["core"][0]), shape=(*shape, 1, 1)[:3])  # type: ignore[arg-type]
             for key, shape in recorded.items()
         ]
-    pools = Reader(model, frozenset()).host_pools
     out = []
     for key in recorded:
-        sources = [p.source for p in model.projections() if p.target == key] if key in model.outputs else [key]
-        for source in sources:
+        pools = {p.source: _pool(p) for p in model.projections() if p.target == key} if key in model.outputs else {}
+        for source in pools or [key]:
             shape = (*model.nodes[source].output_shape, 1, 1)[:3]
             core = int(mapping.placement.where(source)["core"][0])
-            out.append(Tap(key=key, core=core, shape=shape, pool=pools.get(key, 1)))  # type: ignore[arg-type]
+            out.append(Tap(key=key, core=core, shape=shape, pool=pools.get(source, 1)))  # type: ignore[arg-type]
     return out
+
+
+def _pool(projection: Projection) -> int:
+    """The side of all pooling between the last neurons and an Output."""
+    return math.prod(node.kernel_size[0] for node in projection.path if isinstance(node, nodes.SumPool2d))

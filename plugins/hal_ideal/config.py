@@ -13,7 +13,7 @@ from hal import config
 from hal.config import array, setting
 from hal.errors import Problem
 
-Float = NDArray[np.float64]
+Float = NDArray[np.floating[Any]]
 
 
 def _empty() -> Float:
@@ -138,7 +138,7 @@ class IdealConfig:
 
     def rules(self) -> Iterator[Problem]:
         """Names are unique, the order is complete, every source exists."""
-        nodes = [node.name for node in (*self.maps, *self.populations)]
+        nodes = [node.name for node in self.maps] + [node.name for node in self.populations]
         if sorted(nodes) != sorted(self.order):
             yield Problem("must name every map and population once", "order", value=self.order, limit=tuple(nodes))
         known = {*nodes, *(port.name for port in self.inputs)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import attrs
@@ -9,23 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal.device import Device, Reset
-from hal.events import Records, Signal
-from hal.intake import Checked
-from hal.mapping import Mapping
+from hal.events import EVENT, EventBatch, Probe, Signal
+from hal.intake import Batch, Checked
+from hal.mapping import Mapping as ChipMapping
 from hal.recorder import Recorder
+from hal.recording import BatchRecording
 from hal_emulators.ideal import Map, Network, Neurons, Source
 from hal_ideal.config import IdealConfig, MapConfig, NeuronsConfig, OutputConfig
 
 CHUNK_STEPS = 32
-"""Steps between two hand-overs to the recorder."""
+"""Most steps between two hand-overs to the recorder."""
+CHUNK_BYTES = 1 << 25
+"""About how much memory a chunk of recorded values, or the states of the copies stepped together, may take."""
 
 
 def build(config: IdealConfig, batch: int = 1) -> Network:
     """The emulator for a configuration; outputs are nodes like any other."""
-    nodes: dict[str, Map | Neurons] = {
-        node.name: _map(node) if isinstance(node, MapConfig) else _neurons(node)
-        for node in (*config.maps, *config.populations)
-    }
+    nodes: dict[str, Map | Neurons] = {node.name: _map(node) for node in config.maps}
+    nodes |= {node.name: _neurons(node) for node in config.populations}
     outputs = tuple(
         Map(name=out.name, kind="identity", sources=_sources(out), input_shape=out.shape, output_shape=out.shape)
         for out in config.outputs
@@ -56,114 +59,248 @@ class IdealDevice(Device):
     """Clocked; exact continuation from run to run; state observable at every step."""
 
     _network: Network
+    _config: IdealConfig
 
-    def _load(self, mapping: Mapping) -> None:
-        self._network = build(mapping.config)
-        self._config: IdealConfig = mapping.config
+    def _load(self, mapping: ChipMapping) -> None:
+        self._config = mapping.config
+        self._network = build(self._config)
 
     def _reset(self, mode: Reset) -> None:
         self._network.reset(1)
 
     def _run(self, stimulus: Checked, duration_ns: int, recorder: Recorder) -> None:
         step_ns = self._config.step_ns
-        network = self._network
-        kinds = {out.name: out.kind for out in self._config.outputs}
-        watched = [name for name in self.recorded_events() if kinds.get(name) != "signal"]
-        signals = [name for name, kind in kinds.items() if kind == "signal"]
-        feeds = {name: _Feed(value, network.inputs[name], step_ns) for name, value in stimulus.items()}
-        network.synops[:] = 0
-        counts = np.zeros(2, np.int64)
-        steps = duration_ns // step_ns
-        for start in range(0, steps, CHUNK_STEPS):
-            length = min(CHUNK_STEPS, steps - start)
-            rows = {name: feed.rows(start, length) for name, feed in feeds.items()}
-            kept = {name: np.zeros((length, network.sizes[name]), network.dtype) for name in (*watched, *signals)}
-            for k in range(length):
-                network.step({name: value[k] for name, value in rows.items()})
-                for name, chunk in kept.items():
-                    chunk[k] = network.values[name][0]
-                self._sample((start + k) * step_ns, recorder)
-            counts += self._hand_over(kept, rows, start, signals, recorder)
-            recorder.advance((start + length) * step_ns)
-        self._final(duration_ns, recorder)
-        recorder.count("events_in", counts[:1])
-        recorder.count("events_out", counts[1:])
-        recorder.count("synops", network.synops)
-
-    def _hand_over(
-        self,
-        kept: dict[str, NDArray[Any]],
-        rows: dict[str, NDArray[Any]],
-        start: int,
-        signals: list[str],
-        recorder: Recorder,
-    ) -> NDArray[np.int64]:
-        """Give a chunk of steps to the recorder; returns the number of events (in, out)."""
-        step_ns = self._config.step_ns
-        out = 0
-        outputs = {output.name for output in self._config.outputs}
-        for name, chunk in kept.items():
-            if name in signals:
-                t = (start + np.arange(len(chunk), dtype=np.int64)) * step_ns
-                recorder.sample(name, "output", t, chunk)
-                continue
-            t, index = _events(chunk, start, step_ns)
-            recorder.emit(name, t, index)
-            out += t.size if name in outputs else 0
-        into = sum(int(value.sum()) for name, value in rows.items() if name not in self._signal_inputs())
-        return np.array([into, out], np.int64)
-
-    def _signal_inputs(self) -> set[str]:
-        """Names of inputs that take analog values."""
-        return {port.name for port in self.mapping.inputs if port.kind == "signal"}
-
-    def _sample(self, t_ns: int, recorder: Recorder) -> None:
-        for probe in self.mapping.record:
-            if probe.variable != "spikes" and probe.every_ns is not None and t_ns % probe.every_ns == 0:
-                self._record_state(probe, t_ns, recorder)
-
-    def _final(self, duration_ns: int, recorder: Recorder) -> None:
-        for probe in self.mapping.record:
-            if probe.variable != "spikes" and probe.every_ns is None and duration_ns:
+        feeds = self._feeds({name: _of_one(value) for name, value in stimulus.items()})
+        signals = self._signals()
+        outputs = {out.name for out in self._config.outputs}
+        into = out_of = 0
+        self._network.synops[:] = 0
+        for start, rows, kept in _play(
+            self._network, feeds, duration_ns // step_ns, self._watched(), self._sampler(recorder)
+        ):
+            into += sum(int(value.sum()) for name, value in rows.items() if isinstance(feeds[name], _Events))
+            for name, chunk in kept.items():
+                if name in signals:
+                    recorder.sample(name, "output", _times(start, len(chunk), step_ns), chunk[:, 0])
+                    continue
+                _, t, index = _events(chunk, start, step_ns)
+                recorder.emit(name, t, index)
+                out_of += t.size if name in outputs else 0
+            recorder.advance(min((start + CHUNK_STEPS) * step_ns, duration_ns))
+        for probe in self._state_probes():
+            if probe.every_ns is None and duration_ns:
                 self._record_state(probe, duration_ns - 1, recorder)
+        recorder.count("events_in", [into])
+        recorder.count("events_out", [out_of])
+        recorder.count("synops", self._network.synops)
 
-    def _record_state(self, probe: Any, t_ns: int, recorder: Recorder) -> None:
+    def _run_batch(self, stimulus: Batch, duration_ns: int, workers: int) -> BatchRecording | None:
+        """All copies in step, in as many threads as asked for; with state probes, the loop."""
+        if self._state_probes():
+            return None
+        copies = max(1, CHUNK_BYTES // (8 * sum(self._network.sizes.values())))
+        parts = max(workers, -(-len(stimulus) // copies))
+        bounds = np.unique(np.linspace(0, len(stimulus), min(parts, len(stimulus)) + 1).astype(int))
+        jobs = list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
+        with ThreadPoolExecutor(workers) as pool:
+            done = list(pool.map(lambda job: self._run_copies(stimulus, duration_ns, *job), jobs))
+        recording = self._batch_recording(stimulus, duration_ns, done)
+        # the state that the loop would have left: that of the last sample
+        self._network = done[-1].network
+        self._network.keep(self._network.batch - 1)
+        return recording
+
+    def _run_copies(self, stimulus: Batch, duration_ns: int, first: int, last: int) -> _Copies:
+        network = build(self._config, last - first)
+        columns = {name: _cut(column, first, last) for name, column in stimulus.columns.items()}
+        copies = _Copies(network)
+        feeds = self._feeds(columns)
+        for start, rows, kept in _play(network, feeds, duration_ns // self._config.step_ns, self._watched()):
+            copies.take(start, self._config.step_ns, kept, self._signals())
+            for name, value in rows.items():
+                if isinstance(feeds[name], _Events):
+                    copies.events_in += value.sum(axis=(0, 2)).astype(np.int64)
+        return copies
+
+    def _batch_recording(self, stimulus: Batch, duration_ns: int, done: list[_Copies]) -> BatchRecording:
+        size = len(stimulus)
+        header = self._header(duration_ns, next(iter(stimulus)))
+        spikes = {name: _joined([part.events(name) for part in done]) for name in header.nodes if name in done[0].parts}
+        spikes |= {
+            name: column
+            for name, column in stimulus.columns.items()
+            if name in header.nodes and isinstance(column, EventBatch)
+        }
+        signals = {name: np.concatenate([part.signal(name) for part in done]) for name in header.signals}
+        steps = duration_ns // self._config.step_ns
+        stats = {counter: np.zeros((size, 1), np.int64) for counter in header.counters}
+        stats["events_in"][:, 0] = np.concatenate([part.events_in for part in done])
+        stats["synops"][:, 0] = np.concatenate([part.network.synops for part in done])
+        for output in self._config.outputs:
+            if output.kind == "events":
+                stats["events_out"][:, 0] += np.diff(spikes[output.name].splits)
+        return BatchRecording(
+            header=header,
+            runs=self.run_number + np.arange(size, dtype=np.int64),
+            t0_ns=np.zeros(size, np.int64),
+            spikes={name: spikes[name] for name in header.nodes},
+            status=tuple("ok" for _ in range(size)),
+            signals=signals,
+            signal_t={name: _times(0, steps, self._config.step_ns) for name in signals},
+            signal_rows={name: np.full(size, steps, np.int64) for name in signals},
+            stats=stats,
+            stimuli=tuple(stimulus),
+        )
+
+    # --- what is fed in, watched and probed --------------------------------------------------------------------
+
+    def _feeds(self, columns: Mapping[str, EventBatch | Sequence[Signal]]) -> dict[str, _Events | _Held]:
+        sizes, step_ns = self._network.sizes, self._config.step_ns
+        return {
+            name: _Events(column, sizes[name], step_ns)
+            if isinstance(column, EventBatch)
+            else _Held(column, sizes[name], step_ns)
+            for name, column in columns.items()
+        }
+
+    def _signals(self) -> set[str]:
+        return {out.name for out in self._config.outputs if out.kind == "signal"}
+
+    def _watched(self) -> list[str]:
+        return [*self.recorded_events(), *sorted(self._signals())]
+
+    def _state_probes(self) -> list[Probe]:
+        return [probe for probe in self.mapping.record if probe.variable != "spikes"]
+
+    def _sampler(self, recorder: Recorder) -> Any:
+        probes = [probe for probe in self._state_probes() if probe.every_ns is not None]
+
+        def sample(step: int) -> None:
+            t_ns = step * self._config.step_ns
+            for probe in probes:
+                if t_ns % probe.every_ns == 0:  # type: ignore[operator]  # chosen above
+                    self._record_state(probe, t_ns, recorder)
+
+        return sample if probes else None
+
+    def _record_state(self, probe: Probe, t_ns: int, recorder: Recorder) -> None:
         v, i, _ = self._network.state[probe.node]
         values = (i if probe.variable == "i" else v)[0]
         if probe.indices is not None:
             values = values[list(probe.indices)]
-        recorder.sample(probe.node, probe.variable, np.array([t_ns], np.int64), values[None, :].astype(np.float64))
+        recorder.sample(probe.node, probe.variable, np.array([t_ns], np.int64), values[None, :])
 
 
-class _Feed:
-    """A stimulus as rows of one step each."""
+def _play(
+    network: Network, feeds: Mapping[str, _Events | _Held], steps: int, watched: Sequence[str], sampler: Any = None
+) -> Iterator[tuple[int, dict[str, NDArray[Any]], dict[str, NDArray[Any]]]]:
+    """Step through a run in chunks: (first step, what was fed in, values of the watched nodes), each (T, B, n)."""
+    row_bytes = 4 * network.batch * (sum(network.sizes[name] for name in (*feeds, *watched)) or 1)
+    most = int(np.clip(CHUNK_BYTES // row_bytes, 1, CHUNK_STEPS))
+    for start in range(0, steps, most):
+        length = min(most, steps - start)
+        rows = {name: feed.rows(start, length) for name, feed in feeds.items()}
+        kept = {name: np.empty((length, network.batch, network.sizes[name]), network.dtype) for name in watched}
+        for k in range(length):
+            network.step({name: value[k] for name, value in rows.items()})
+            for name, chunk in kept.items():
+                chunk[k] = network.values[name]
+            if sampler is not None:
+                sampler(start + k)
+        yield start, rows, kept
 
-    def __init__(self, value: Records | Signal, size: int, step_ns: int) -> None:
-        self.size = size
-        self.step_ns = step_ns
-        self.signal = value if isinstance(value, Signal) else None
-        if not isinstance(value, Signal):
-            self.steps = value["t"] // step_ns
-            self.index = value["index"]
 
-    def rows(self, start: int, length: int) -> NDArray[Any]:
-        """(length, size): event counts, or the values held at each step."""
-        if self.signal is not None:
-            t = (start + np.arange(length, dtype=np.int64)) * self.step_ns
-            at = np.searchsorted(self.signal.t, t, side="right") - 1
-            held = self.signal.values[np.maximum(at, 0)].copy()
-            held[at < 0] = 0
-            return held
-        first, last = np.searchsorted(self.steps, [start, start + length])
-        out = np.zeros((length, self.size), np.float32)
-        np.add.at(out, (self.steps[first:last] - start, self.index[first:last]), 1)
+class _Copies:
+    """What B copies of the network put out, chunk by chunk."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.parts: dict[str, list[tuple[NDArray[np.int64], ...]]] = {}
+        self.values: dict[str, list[NDArray[Any]]] = {}
+        self.events_in = np.zeros(network.batch, np.int64)
+
+    def take(self, start: int, step_ns: int, kept: Mapping[str, NDArray[Any]], signals: set[str]) -> None:
+        """Add a chunk."""
+        for name, chunk in kept.items():
+            if name in signals:
+                self.values.setdefault(name, []).append(chunk)
+            else:
+                self.parts.setdefault(name, []).append(_events(chunk, start, step_ns))
+
+    def events(self, name: str) -> EventBatch:
+        """All events of a node, run by run."""
+        run, t, index = (np.concatenate(column) for column in zip(*self.parts[name], strict=True))
+        order = np.argsort(run, kind="stable")
+        out = np.empty(run.size, EVENT)
+        out["t"], out["index"] = t[order], index[order]
+        return EventBatch(out, np.concatenate([[0], np.cumsum(np.bincount(run, minlength=self.network.batch))]))
+
+    def signal(self, name: str) -> NDArray[Any]:
+        """(B, T, n)."""
+        return np.concatenate(self.values[name]).transpose(1, 0, 2)
+
+
+class _Events:
+    """Events of B runs as rows of spike counts."""
+
+    def __init__(self, batch: EventBatch, size: int, step_ns: int) -> None:
+        self.shape = (len(batch), size)
+        step = batch.events["t"] // step_ns
+        order = np.argsort(step, kind="stable")
+        self.step = step[order]
+        self.index = batch.events["index"][order]
+        self.run = np.repeat(np.arange(len(batch)), np.diff(batch.splits))[order]
+
+    def rows(self, start: int, length: int) -> NDArray[np.float32]:
+        """(length, B, size) spike counts."""
+        first, last = np.searchsorted(self.step, [start, start + length])
+        out = np.zeros((length, *self.shape), np.float32)
+        np.add.at(out, (self.step[first:last] - start, self.run[first:last], self.index[first:last]), 1)
         return out
 
 
-def _events(chunk: NDArray[Any], start: int, step_ns: int) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """Events of a chunk of spike counts (T, n), in order of step and index."""
-    row, column = np.nonzero(chunk)
-    n = chunk[row, column].astype(np.int64)
+class _Held:
+    """Signals of B runs as rows of the values held at each step; 0 before the first one."""
+
+    def __init__(self, signals: Sequence[Signal], size: int, step_ns: int) -> None:
+        self.signals, self.size, self.step_ns = signals, size, step_ns
+
+    def rows(self, start: int, length: int) -> NDArray[np.float64]:
+        """(length, B, size) values."""
+        out = np.zeros((length, len(self.signals), self.size))
+        t = _times(start, length, self.step_ns)
+        for b, signal in enumerate(self.signals):
+            at = np.searchsorted(signal.t, t, side="right") - 1
+            out[at >= 0, b] = signal.values[at[at >= 0]]
+        return out
+
+
+def _of_one(value: Any) -> EventBatch | tuple[Signal]:
+    return (value,) if isinstance(value, Signal) else EventBatch.of([value])
+
+
+def _cut(column: EventBatch | tuple[Signal, ...], first: int, last: int) -> EventBatch | tuple[Signal, ...]:
+    """Runs first..last - 1 of a batch."""
+    if not isinstance(column, EventBatch):
+        return column[first:last]
+    splits = column.splits[first : last + 1]
+    return EventBatch(column.events[splits[0] : splits[-1]], splits - splits[0])
+
+
+def _joined(batches: Sequence[EventBatch]) -> EventBatch:
+    return EventBatch.of([batch[b] for batch in batches for b in range(len(batch))])
+
+
+def _times(start: int, length: int, step_ns: int) -> NDArray[np.int64]:
+    return (start + np.arange(length, dtype=np.int64)) * step_ns
+
+
+def _events(
+    chunk: NDArray[Any], start: int, step_ns: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(run, t, index) of a chunk of spike counts (T, B, n), in order of step, run and index."""
+    row, run, column = np.nonzero(chunk)
+    n = chunk[row, run, column].astype(np.int64)
     if n.size and n.max() > 1:
-        row, column = np.repeat(row, n), np.repeat(column, n)
-    return (start + row.astype(np.int64)) * step_ns, column.astype(np.uint32)
+        row, run, column = (np.repeat(axis, n) for axis in (row, run, column))
+    return run, (start + row) * step_ns, column

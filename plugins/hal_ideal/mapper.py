@@ -97,7 +97,7 @@ class _Program:
             self._add(model.nodes[name])
 
     def config(self) -> IdealConfig:
-        made = {node.name for node in (*self.maps, *self.populations)}
+        made = {node.name for node in self.maps} | {node.name for node in self.populations}
         dtypes = {self.model.semantics.rule(node).dtype for node in self.model.nodes.values()}
         return IdealConfig(
             step_ns=self.dt_ns,
@@ -328,4 +328,4 @@ def _gain(word: str, factor: Float, dt: float, ratio: Float, decay: Float) -> Fl
         return factor
     if word == "1-decay":
         return np.where(ratio > 0, 1.0 - decay, 1.0)
-    return factor * (ratio if word == "r*dt/tau" and ratio.any() else dt)
+    return np.asarray(factor * (ratio if word == "r*dt/tau" and ratio.any() else dt), np.float64)

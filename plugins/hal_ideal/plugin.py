@@ -25,7 +25,7 @@ SPEC = DeviceSpec(
     family="ideal",
     summary="reference without limits: any NIR graph in floating point, every semantics profile exactly",
     clock=Clock(kind="clocked"),
-    capabilities=frozenset(VOCABULARY.keys() - _NOT_HERE),
+    capabilities=VOCABULARY.keys() - _NOT_HERE,
     observables=(
         Observable(variable="spikes", unit="events"),
         Observable(variable="v", unit="model units"),

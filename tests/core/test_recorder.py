@@ -223,6 +223,8 @@ def test_samples_that_cannot_be_are_refused(recorder: Recorder) -> None:
 
 def test_a_signal_may_not_change_its_precision(recorder: Recorder) -> None:
     recorder.start(header())
+    with pytest.raises(ConfigError, match="values per row"):
+        recorder.sample("membrane", "output", np.array([0]), np.zeros((1, 2), np.float64))  # decides nothing
     recorder.sample("membrane", "output", np.array([0]), np.zeros((1, 3), np.float32))
     with pytest.raises(ConfigError, match="value float64, limit float32"):
         recorder.sample("membrane", "output", np.array([1]), np.full((1, 3), 0.1))
@@ -614,3 +616,49 @@ def test_ctrl_c_in_a_write_leaves_no_half_batch(tmp_path: Path) -> None:
     recording = recorder.finish("interrupted")
     assert np.array_equal(recording.spikes["output"]["t"], np.tile(n, 2))
     assert recording.diagnostics == ()
+
+
+@pytest.mark.parametrize("place", ["manifest.json.new", "intervals.arrows"])
+def test_a_file_that_cannot_be_made_is_named(tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hal.recorder.MANIFEST_S", 0.0)
+    recorder = ArrowRecorder(tmp_path / "run")
+    recorder.start(header())
+    recorder.emit("output", np.array([1, 2]), np.array([1, 2]))
+    recorder.count("synops", np.array([1, 1]))
+    recorder.interval("stall", 0, 1, 2)
+    (tmp_path / "run" / place).mkdir()
+    with pytest.raises(RecordingError, match=f"cannot write .*{place.removesuffix('.new')}") as error:
+        recorder.advance(5)
+    assert error.value.data["events_safe"] == 2
+    assert recorder.finish("interrupted").spikes["output"].tolist() == [(1, 1), (2, 2)]
+
+
+def test_nothing_follows_an_end_that_cannot_be_repaired(tmp_path: Path) -> None:
+    recorder = ArrowRecorder(tmp_path / "run")
+    recorder.start(header())
+    n = np.arange(1000)
+    recorder.emit("output", n, n % 10)
+    writer = recorder._archive._writers["recorded", "output", "spikes"]
+
+    class Stuck(FullDisk):
+        def truncate(self, _: int) -> None:
+            raise OSError(5, "Input/output error")
+
+    disk = Stuck(writer._file, 500)
+    writer._file = disk  # type: ignore[assignment]
+    with pytest.raises(RecordingError, match="No space left"):
+        recorder.emit("output", n, n % 10)
+    disk.room = 1 << 30
+    with pytest.raises(RecordingError, match="could not be repaired"):
+        recorder.emit("output", n, n % 10)
+    recording = recorder.finish("interrupted")
+    assert np.array_equal(recording.spikes["output"]["t"], n)
+    assert any("1000 rows came back" in one.reason for one in recording.diagnostics)
+
+
+def test_provenance_may_hold_numpy_sets_and_paths(tmp_path: Path) -> None:
+    recorder = ArrowRecorder(tmp_path / "run")
+    provenance = {"rate": np.float32(0.5), "gain": np.arange(2), "words": {"b", "a"}, "where": Path("x"), "n": (1, 2)}
+    recorder.start(header(provenance=provenance))
+    expected = {"rate": 0.5, "gain": [0, 1], "words": ["a", "b"], "where": "x", "n": [1, 2]}
+    assert recorder.finish("ok").provenance == expected

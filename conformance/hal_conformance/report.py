@@ -1,0 +1,230 @@
+"""Results as data: one row per check, the level that follows from them, and two reports compared."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import attrs
+
+from hal.errors import FormatError, Problem
+
+Level = Literal["bronze", "silver", "gold"]
+Reached = Literal["none", "bronze", "silver", "gold"]
+Outcome = Literal["passed", "failed", "not_applicable", "expected_failure", "blocked"]
+
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
+"""From the first to the last; each includes those before it."""
+OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+GOOD: Final[frozenset[Outcome]] = frozenset({"passed", "not_applicable"})
+"""The outcomes that count towards a level."""
+FORMAT: Final = "neurohal-conformance-1"
+
+
+@attrs.frozen(kw_only=True)
+class Result:
+    """What one check found.
+
+    outcome: passed; failed; not_applicable (the device does not declare what the check needs, and properly refuses
+    it); expected_failure; blocked (the device was busy). reason: why, for all but passed. seconds: wall time.
+    measured: numbers and words the check noted.
+    """
+
+    id: str
+    level: Level
+    outcome: Outcome
+    reason: str = ""
+    seconds: float = 0.0
+    measured: Mapping[str, Any] = attrs.field(factory=dict)
+
+    @property
+    def good(self) -> bool:
+        """Whether it counts towards a level."""
+        return self.outcome in GOOD
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """All results for one device.
+
+    suite: how many checks the suite has per level; a level is reached only where all of them ran. about: versions,
+    distribution and what else identifies the run. capabilities: the words the device declared.
+    """
+
+    device: str
+    results: tuple[Result, ...] = attrs.field(converter=tuple)
+    suite: Mapping[str, int]
+    capabilities: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    about: Mapping[str, Any] = attrs.field(factory=dict)
+
+    @property
+    def level(self) -> Reached:
+        """The highest level all of whose checks, and all of those below, ran and are good."""
+        reached: Reached = "none"
+        for level in LEVELS:
+            there = [result for result in self.results if result.level == level]
+            wanted = self.suite.get(level, 0)
+            if not wanted or len(there) != wanted or not all(result.good for result in there):
+                return reached
+            reached = level
+        return reached
+
+    @property
+    def bad(self) -> tuple[Result, ...]:
+        """Failed and blocked results: what makes a run red."""
+        return tuple(result for result in self.results if result.outcome in ("failed", "blocked"))
+
+    def counts(self) -> dict[str, int]:
+        """How many results there are of each outcome."""
+        found = Counter(result.outcome for result in self.results)
+        return {outcome: found[outcome] for outcome in OUTCOMES}
+
+    def __getitem__(self, id: str) -> Result:  # noqa: A002
+        for result in self.results:
+            if result.id == id:
+                return result
+        raise KeyError(f"no result of {id} in this report")
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; `from_json` is the inverse."""
+        return {
+            "format": FORMAT,
+            "device": self.device,
+            "level": self.level,
+            "counts": self.counts(),
+            "suite": dict(self.suite),
+            "capabilities": list(self.capabilities),
+            "about": dict(self.about),
+            "results": [{**attrs.asdict(result), "measured": dict(result.measured)} for result in self.results],
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Report:
+        """The inverse of `to_json`. Raises FormatError with every problem."""
+        problems = _problems(data)
+        if not problems:
+            report = cls(
+                device=data["device"],
+                results=tuple(Result(**row) for row in data["results"]),
+                suite=data["suite"],
+                capabilities=tuple(data["capabilities"]),
+                about=data["about"],
+            )
+            if report.level == data["level"]:
+                return report
+            problems = [Problem("does not follow from the results", "level", value=data["level"], limit=report.level)]
+        raise FormatError("not a conformance report", problems=problems)
+
+    def to_markdown(self) -> str:
+        """A page with one line of summary and a table."""
+        facts = [f"{key} {value}" for key, value in sorted(self.about.items())]
+        counts = ", ".join(f"{n} {outcome.replace('_', ' ')}" for outcome, n in self.counts().items() if n)
+        lines = [
+            f"# Conformance of {self.device}: {self.level}",
+            "",
+            f"{counts or 'no checks'}. {'; '.join(facts)}".rstrip(". ") + ".",
+            "",
+            "| check | level | outcome | seconds | remarks |",
+            "|---|---|---|---|---|",
+        ]
+        for result in self.results:
+            measured = ", ".join(f"{key} = {value}" for key, value in result.measured.items())
+            remarks = "; ".join(text for text in (result.reason, measured) if text)
+            cell = " ".join(remarks.replace("|", "\\|").split())
+            lines.append(f"| {result.id} | {result.level} | {result.outcome} | {result.seconds:.2f} | {cell} |")
+        return "\n".join(lines) + "\n"
+
+    def save(self, directory: str | Path) -> Path:
+        """Write report.json and report.md into a directory, made if need be; gives the path of report.json."""
+        folder = Path(directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "report.json"
+        path.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+        (folder / "report.md").write_text(self.to_markdown(), encoding="utf-8")
+        return path
+
+
+def read_report(path: str | Path) -> Report:
+    """Read a report.json, or the one in a directory. Raises FormatError."""
+    file = Path(path)
+    file = file / "report.json" if file.is_dir() else file
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{file} is not a conformance report", problems=[Problem(str(error))]) from error
+    return Report.from_json(data)
+
+
+_KEYS: Final[Mapping[str, type]] = {
+    "format": str,
+    "device": str,
+    "level": str,
+    "suite": dict,
+    "capabilities": list,
+    "about": dict,
+    "results": list,
+}
+
+
+def _problems(data: Any) -> list[Problem]:
+    if not isinstance(data, Mapping):
+        return [Problem("not a JSON object", value=type(data).__name__)]
+    found = [
+        Problem("missing or of another type", key, limit=kind.__name__)
+        for key, kind in _KEYS.items()
+        if not isinstance(data.get(key), kind)
+    ]
+    if not found and data["format"] != FORMAT:
+        found = [Problem("another format", "format", value=data["format"], limit=FORMAT)]
+    return found or [problem for k, row in enumerate(data["results"]) for problem in _row_problems(k, row)]
+
+
+def _row_problems(k: int, row: Any) -> list[Problem]:
+    where = f"results[{k}]"
+    names = [field.name for field in attrs.fields(Result)]
+    if not isinstance(row, Mapping) or sorted(row) != sorted(names):
+        return [Problem("does not have the fields of a result", where, value=row, limit=names)]
+    found = []
+    for key, words in (("level", LEVELS), ("outcome", OUTCOMES)):
+        if row[key] not in words:
+            found.append(Problem("unknown word", f"{where}.{key}", value=row[key], limit=words))
+    kinds: tuple[tuple[str, Any], ...] = (("id", str), ("reason", str), ("seconds", int | float), ("measured", Mapping))
+    for key, kind in kinds:
+        if not isinstance(row[key], kind):
+            found.append(Problem("of another type", f"{where}.{key}", value=type(row[key]).__name__))
+    return found
+
+
+@attrs.frozen(kw_only=True)
+class Comparison:
+    """How a new report departs from an old one: ids by what became of them, and both levels."""
+
+    worse: tuple[str, ...]
+    better: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    old_level: Reached
+    new_level: Reached
+
+    @property
+    def regressed(self) -> bool:
+        """Whether something that was good is not any more, is no longer checked, or a level was lost."""
+        order: Sequence[Reached] = ("none", *LEVELS)
+        return bool(self.worse or self.removed) or order.index(self.new_level) < order.index(self.old_level)
+
+
+def compare(old: Report, new: Report) -> Comparison:
+    """What changed between two reports of one device, or of two. A check that came in with a failure is in `added`."""
+    before, after = ({result.id: result for result in report.results} for report in (old, new))
+    both = [id for id in before if id in after]
+    return Comparison(
+        worse=tuple(id for id in both if before[id].good and not after[id].good),
+        better=tuple(id for id in both if after[id].good and not before[id].good),
+        added=tuple(id for id in after if id not in before),
+        removed=tuple(id for id in before if id not in after),
+        old_level=old.level,
+        new_level=new.level,
+    )
