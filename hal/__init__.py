@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ModelError as ModelError,
         OptionalDependencyError as OptionalDependencyError,
         PluginError as PluginError,
+        RecordingError as RecordingError,
         StateError as StateError,
     )
     from hal.events import (
@@ -78,6 +79,7 @@ _NAMES: Final = {
         "ModelError",
         "OptionalDependencyError",
         "PluginError",
+        "RecordingError",
         "StateError",
     ),
     "hal.events": ("EVENT", "EventBatch", "Port", "Probe", "Signal", "events", "raster"),

@@ -6,14 +6,17 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from hal.errors import ConfigError
+from hal.errors import ConfigError, Problem
 from hal.events import Records
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Agreement:
-    """matched: pairs of spikes within the window; spikes, reference: how many there are; count_error: (n,) counts minus
-    reference counts; first_difference: (t ns, index) of the earliest spike without a partner, or None."""
+    """What two trains have in common.
+
+    matched: pairs of spikes within the window; spikes, reference: how many there are; count_error: (n,) counts minus
+    reference counts; first_difference: (t ns, index) of the earliest spike without a partner, or None.
+    """
 
     matched: int
     spikes: int
@@ -43,6 +46,11 @@ def agreement(spikes: Records, reference: Records, size: int, *, window_ns: int 
     """
     if window_ns < 0:
         raise ConfigError("the window is a time >= 0", window_ns=window_ns)
+    for name, train in (("spikes", spikes), ("reference", reference)):
+        if train.size and int(train["index"].max()) >= size:
+            row = int(np.argmax(train["index"] >= size))
+            problem = Problem("index out of range", f"{name}, row {row}", int(train["index"][row]), f"0..{size - 1}")
+            raise ConfigError("the trains are not of this node", problems=[problem])
     a, b = _sorted(spikes, -latency_ns), _sorted(reference, 0)
     count_error = np.bincount(a["index"], minlength=size) - np.bincount(b["index"], minlength=size)
     matched_a, matched_b = np.zeros(a.size, bool), np.zeros(b.size, bool)

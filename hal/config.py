@@ -7,11 +7,12 @@ register `Config` and its `Profile`. Rules between fields go into a method `rule
 
 from __future__ import annotations
 
+import contextlib
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, ClassVar, Final, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import attrs
 import cattrs
@@ -95,18 +96,27 @@ def array(
 def as_dtype(value: ArrayLike, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Contiguous, read-only, of `dtype` when that loses nothing; else as given, for `problems` to report."""
     given = np.asarray(value)
-    if given.dtype != dtype and given.size:
-        try:
-            cast_ok = given.dtype.kind in "biuf" and bool(np.all(given.astype(dtype).astype(given.dtype) == given))
-        except (ValueError, OverflowError):
-            cast_ok = False
-        if not cast_ok and dtype.kind != "f":
-            return given
-    out = np.ascontiguousarray(given, dtype) if given.dtype.kind in "biuf" else given
-    if out is given or out.base is given:
+    if not _holds(dtype, given):
+        return given
+    out = np.asarray(given, dtype, order="C")
+    if out is given or out.base is not None:
         out = out.copy()
     out.flags.writeable = False
     return out
+
+
+def _holds(dtype: np.dtype[Any], given: NDArray[Any]) -> bool:
+    """Whether every value of an array can be stored as `dtype`; floats may round."""
+    if given.dtype == dtype or not given.size:
+        return True
+    if given.dtype.kind not in "biuf":
+        return False
+    if dtype.kind == "f":
+        return True
+    if given.dtype.kind == "f" and not (np.isfinite(given).all() and (given == np.floor(given)).all()):
+        return False
+    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return low <= int(given.min()) and int(given.max()) <= high
 
 
 def _fields(cls: type) -> list[tuple[str, Any, FieldSpec]]:
@@ -149,7 +159,8 @@ def _value_problems(value: Any, kind: Any, spec: FieldSpec, where: str) -> list[
         answers = [_value_problems(value, arg, spec, where) for arg in kinds]
         return min(answers, key=len)
     if origin is Literal:
-        return [] if value in args else [_unknown_word(value, args, where)]
+        known = any(type(value) is type(arg) and value == arg for arg in args)
+        return [] if known else [_unknown_word(value, args, where)]
     if origin in (tuple, frozenset, list) or kind in (tuple, frozenset, list):
         if not isinstance(value, origin or kind):
             return [_wrong_type(value, kind, where)]
@@ -183,8 +194,8 @@ def _scalar_problems(value: Any, kind: Any, spec: FieldSpec, where: str) -> list
     if spec.choices and value not in spec.choices:
         return [_unknown_word(value, spec.choices, where)]
     if number:
-        if math.isnan(value):
-            return [Problem("is NaN", where, value=value, limit=_range(spec), hint=spec.doc)]
+        if not math.isfinite(value):
+            return [Problem("is not finite", where, value=value, limit=_range(spec), hint=spec.doc)]
         low = spec.minimum is not None and value < spec.minimum
         high = spec.maximum is not None and value > spec.maximum
         if low or high:
@@ -205,14 +216,14 @@ def _array_problems(value: Any, spec: FieldSpec, where: str) -> list[Problem]:
         return [*found, Problem("wrong dtype", where, value=str(value.dtype), limit=spec.dtype)]
     dtype = np.dtype(spec.dtype)
     low, high = spec.minimum, spec.maximum
-    if dtype.kind in "iu":
-        info = np.iinfo(dtype)
-        low = info.min if low is None else low
-        high = info.max if high is None else high
+    if dtype.kind in "iub":
+        least, most = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        low = least if low is None else low
+        high = most if high is None else high
     if value.size:
         faulty = np.isnan if spec.infinite else lambda v: ~np.isfinite(v)
         bad = faulty(value) if value.dtype.kind == "f" else np.zeros(value.shape, bool)
-        if dtype.kind in "iu" and value.dtype.kind == "f":
+        if dtype.kind in "iub" and value.dtype.kind == "f":
             bad |= value != np.floor(value)
         if low is not None:
             bad |= value < low
@@ -260,14 +271,21 @@ def build(cls: type[T], values: Mapping[str, Any], what: str) -> T:
     found = []
     for key in values:
         if key not in names:
-            near = get_close_matches(key, names, n=1)
+            near = get_close_matches(str(key), names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names) or 'none'}"
-            found.append(Problem("no such option", key, value=values[key], hint=hint))
+            found.append(Problem("no such option", str(key), value=values[key], hint=hint))
+    required = [f.name for f in attrs.fields(cast(Any, cls)) if f.init and f.default is attrs.NOTHING]
+    missing = [name for name in required if name not in values]
+    found += [Problem("must be given", name) for name in missing]
     known = {key: value for key, value in values.items() if key in names}
+    if missing:
+        about = {name: (kind, spec) for name, kind, spec in _fields(cls)}
+        found += [p for name, value in known.items() for p in _value_problems(value, *about[name], name)]
+        raise ConfigError(f"{what} not valid", problems=found)
     try:
         made = cls(**known)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{what} cannot be read", problems=[*found, Problem(str(error))]) from error
+        raise ConfigError(f"{what} not valid", problems=[*found, Problem(str(error))]) from error
     found += problems(made)
     if found:
         raise ConfigError(f"{what} not valid", problems=found)
@@ -281,7 +299,11 @@ def _is_array(kind: Any) -> bool:
 def _converter() -> cattrs.Converter:
     made = cattrs.Converter(forbid_extra_keys=True)
     made.register_unstructure_hook_func(_is_array, lambda values: values)
+    for kinds in ((bool,), (int,), (float, int), (str,), (type(None),)):
+        made.register_structure_hook(kinds[0], _strictly(kinds))
     made.register_structure_hook_func(_is_array, _array_in)
+    made.register_structure_hook_factory(_is_union, lambda kind: _union_in(made, kind))
+    made.register_structure_hook_factory(_is_sequence, lambda kind: _sequence_in(made, kind))
 
     def out_hook(cls: type) -> Any:
         attrs.resolve_types(cls)
@@ -301,8 +323,57 @@ def _converter() -> cattrs.Converter:
     return made
 
 
+def _is_union(kind: Any) -> bool:
+    return get_origin(kind) in (Union, types.UnionType)
+
+
+def _union_in(made: cattrs.Converter, kind: Any) -> Any:
+    """The first member, in the order written, that takes the value."""
+
+    def structure(value: Any, _: Any) -> Any:
+        for member in get_args(kind):
+            with contextlib.suppress(Exception):
+                return made.structure(value, member)
+        raise ValueError(f"{value!r:.60} is none of {_type_name(kind)}")
+
+    return structure
+
+
+def _is_sequence(kind: Any) -> bool:
+    return get_origin(kind) in (tuple, frozenset)
+
+
+def _sequence_in(made: cattrs.Converter, kind: Any) -> Any:
+    """Lists, and no text taken apart."""
+    origin, members = get_origin(kind), get_args(kind)
+    fixed = origin is tuple and members[-1:] != (Ellipsis,)
+
+    def structure(value: Any, _: Any) -> Any:
+        if not isinstance(value, list | tuple | set | frozenset):
+            raise ValueError(f"{value!r:.60} is a {type(value).__name__}, not a list")
+        if fixed and len(value) != len(members):
+            raise ValueError(f"{len(value)} items, not {len(members)}")
+        kinds = members if fixed else (members[0],) * len(value)
+        return origin(made.structure(item, member) for item, member in zip(value, kinds, strict=True))
+
+    return structure
+
+
+def _strictly(kinds: tuple[Any, ...]) -> Any:
+    """A structure hook that converts nothing: JSON says 3, not "3"."""
+
+    def structure(value: Any, _: Any) -> Any:
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise ValueError(f"{value!r} is a {type(value).__name__}, not a {kinds[0].__name__}")
+        return float(value) if kinds[0] is float else value
+
+    return structure
+
+
 def _array_out(value: NDArray[Any]) -> dict[str, Any]:
-    return {"dtype": value.dtype.name, "shape": list(value.shape), "data": value.ravel().tolist()}
+    """Infinities as text: JSON has no word for them."""
+    data = [str(v) if isinstance(v, float) and math.isinf(v) else v for v in value.ravel().tolist()]
+    return {"dtype": value.dtype.name, "shape": list(value.shape), "data": data}
 
 
 def _array_in(data: Any, _: Any) -> NDArray[Any]:
@@ -394,7 +465,10 @@ def _schema(kind: Any, spec: FieldSpec) -> dict[str, Any]:
         bounds["enum"] = list(spec.choices)
     if spec.dtype:
         number = "integer" if np.dtype(spec.dtype).kind in "iu" else "boolean" if spec.dtype == "bool" else "number"
-        data = {"type": "array", "items": {"type": number, **bounds}}
+        item: dict[str, Any] = {"type": number, **bounds}
+        if spec.infinite:
+            item = {"anyOf": [item, {"enum": ["inf", "-inf"]}]}
+        data = {"type": "array", "items": item}
         properties = {"dtype": {"const": spec.dtype}, "shape": {"type": "array"}, "data": data}
         return about | {"type": "object", "properties": properties, "required": ["dtype", "shape", "data"]}
     return about | _kind_schema(kind, bounds)
@@ -422,9 +496,16 @@ def _kind_schema(kind: Any, bounds: dict[str, Any]) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": _kind_schema(args[1], bounds)}
     if isinstance(kind, type) and attrs.has(kind):
         return _object_schema(kind)
+    if kind is type(None) or kind is None:
+        return {"type": "null"}
     if kind in _PLAIN:
         return {"type": _PLAIN[kind], **bounds}
     return dict(bounds)
+
+
+def words(given: Any) -> frozenset[str]:
+    """A set of words; a single one may stand for itself."""
+    return frozenset([given] if isinstance(given, str) else given)
 
 
 # --- the base of what users ask of a mapper -------------------------------------------------------------------------
@@ -438,9 +519,20 @@ class MapOptions:
     nothing is approximated that is not listed here, and what is approximated is a finding.
     """
 
+    approximations: ClassVar[tuple[str, ...]] = ()
+    """The words this mapper understands."""
+
     approximate: frozenset[str] = setting(
-        frozenset(), doc="what the mapper may change about the model's semantics", converter=frozenset
+        frozenset(), doc="what the mapper may change about the model's semantics", converter=words
     )
+
+    def rules(self) -> Iterator[Problem]:
+        """Only words that mean something."""
+        for word in sorted(self.approximate - set(self.approximations)):
+            near = get_close_matches(word, self.approximations, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else ""
+            limit = f"one of {list(self.approximations)}" if self.approximations else "nothing"
+            yield Problem("cannot be approximated here", "approximate", value=word, limit=limit, hint=hint)
 
 
 @attrs.frozen(kw_only=True)

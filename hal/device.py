@@ -166,7 +166,8 @@ class Device(ABC):
         """Run, pushing what comes out into `recorder`, and call `recorder.advance(t_ns)` at least every 0.1 s.
 
         stimulus has an entry for every input port of the chip and every `@` port: checked, sorted event arrays, or
-        Signals. Times are model ns since the start of this run.
+        Signals. Times are model ns since the start of this run. A chip that stalled says so with
+        `recorder.distrust(finding)`: the recording is then "untrusted".
         """
 
     @abstractmethod
@@ -241,7 +242,8 @@ class Device(ABC):
     def reset(self, mode: Reset = Reset.STATE) -> None:
         """Go back; see `Reset`. Raises CapabilityError when the device does not declare that reset."""
         self._require_open()
-        mode = Reset(mode)
+        if not isinstance(mode, Reset):
+            raise ConfigError("a reset is one of hal.Reset", value=mode, hint=", ".join(map(str, Reset)))
         require(self.spec.capabilities, f"reset.{mode.value}", self.spec.name, f"reset to {mode.value}")
         if self._mapping is not None:
             self._reset(mode)
@@ -280,6 +282,7 @@ class Device(ABC):
             ConfigError: everything wrong with stimulus and duration, before anything runs.
         """
         mapping = self._ready()
+        _check_timeout(timeout_s)
         checked = intake.check(stimulus, self._ports(), duration_ns, mapping.step_ns, self._max_run_ns())
         recorder = self._recorder(to, recorder)
         with self._recorded(recorder, self._header(duration_ns, checked), timeout_s) as box:
@@ -314,6 +317,7 @@ class Device(ABC):
         self._ready()
         if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
             raise ConfigError("workers must be a positive integer", workers=workers)
+        _check_timeout(timeout_s)
         batch = intake.check_batch(stimuli, self._ports(), duration_ns, self.mapping.step_ns, self._max_run_ns())
         require(self.spec.capabilities, "reset.state", self.spec.name, "run_batch (it resets between samples)")
         self.reset(Reset.STATE)
@@ -464,6 +468,12 @@ class Device(ABC):
         finally:
             recorder.on_advance.remove(watch)
         box.append(recorder.finish("ok"))
+
+
+def _check_timeout(timeout_s: float | None) -> None:
+    number = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
+    if timeout_s is not None and not (number and timeout_s >= 0):
+        raise ConfigError("a time-out is a number of seconds >= 0, or None", timeout_s=timeout_s)
 
 
 def probed_events(mapping: Mapping) -> dict[str, tuple[int, ...]]:

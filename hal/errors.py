@@ -79,6 +79,10 @@ class FormatError(HalError, ValueError):
     """A data file (events, recording, mapping, configuration) is not in the format it should be."""
 
 
+class RecordingError(HalError, OSError):
+    """A recording could not be written; `.data` has file, rows_safe, events_safe."""
+
+
 class CapabilityError(HalError, NotImplementedError):
     """The device does not declare the capability that was asked for (`.data["capability"]`)."""
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hal.errors import FormatError
 from hal.events import I64, Signal
-from hal.manifest import MANIFEST
+from hal.store.manifest import MANIFEST
 
 READABLE: Final = (
     "readable are: .npy (fields t, x, y, p or t, index; or a raster (T, ...)), .npz, .csv with a header line, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -33,6 +34,9 @@ def events(t: ArrayLike, index: ArrayLike) -> Records:
     problems = []
     if t.size and not np.issubdtype(t.dtype, np.integer):
         problems.append(Problem("times are whole nanoseconds", "t", value=str(t.dtype), limit="an integer dtype"))
+    elif t.size and int(t.max()) > np.iinfo(np.int64).max:
+        row = int(np.argmax(t))
+        problems.append(Problem("time out of range", f"row {row}", value=int(t[row]), limit="64 bits, signed"))
     if index.size and not np.issubdtype(index.dtype, np.integer):
         problems.append(Problem("indices are integers", "index", value=str(index.dtype), limit="an integer dtype"))
     elif index.size and (int(index.min()) < 0 or int(index.max()) > 0xFFFFFFFF):
@@ -45,16 +49,28 @@ def events(t: ArrayLike, index: ArrayLike) -> Records:
     return out
 
 
+def flat_rows(array: NDArray[Any]) -> NDArray[Any]:
+    """(T, ...) as (T, n), no rows included."""
+    return array.reshape(len(array), int(np.prod(array.shape[1:], dtype=np.int64)))
+
+
 def _int64(values: ArrayLike) -> I64:
-    return np.ascontiguousarray(values, np.int64)
+    array = np.asarray(values)
+    if array.size and (array.dtype.kind not in "iu" or int(array.max()) > np.iinfo(np.int64).max):
+        raise ConfigError("times and splits are integers of 64 bits", dtype=str(array.dtype))
+    return np.ascontiguousarray(array, np.int64)
 
 
 def _rows(values: ArrayLike) -> NDArray[np.floating[Any]]:
     """(T, n), float32 or float64."""
     array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise ConfigError("the values of a signal are numbers", dtype=str(array.dtype))
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float64)
-    return np.ascontiguousarray(array.reshape(array.shape[0], -1) if array.ndim != 2 else array)
+    if array.ndim < 1:
+        raise ConfigError("the values of a signal have one row per time, (T, n)", shape=array.shape)
+    return np.ascontiguousarray(flat_rows(array))
 
 
 @attrs.frozen(eq=False)
@@ -71,7 +87,7 @@ class Signal:
     def sampled(cls, values: ArrayLike, step_ns: int) -> Signal:
         """Rows of `values` (T, ...) at 0, step_ns, 2 step_ns, ..."""
         array = np.asarray(values)
-        return cls(np.arange(array.shape[0], dtype=np.int64) * step_ns, array.reshape(array.shape[0], -1))
+        return cls(np.arange(len(array), dtype=np.int64) * step_ns, array)
 
 
 @attrs.frozen(eq=False)
@@ -87,6 +103,10 @@ class EventBatch:
         splits = np.concatenate([[0], np.cumsum([len(run) for run in runs], dtype=np.int64)]).astype(np.int64)
         joined = np.concatenate(runs) if runs else np.empty(0, EVENT)
         return cls(joined.astype(EVENT, copy=False), splits)
+
+    def __attrs_post_init__(self) -> None:
+        if self.splits.ndim != 1 or not self.splits.size:
+            raise ConfigError("splits are (B + 1,) integers, at least one", splits=self.splits.shape)
 
     def __len__(self) -> int:
         return len(self.splits) - 1
@@ -116,6 +136,18 @@ class Port:
         return int(np.prod(self.shape, dtype=np.int64))
 
 
+def _integer(value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ConfigError("a whole number is needed", value=value)
+    return operator.index(value)
+
+
+def _integers(values: Any) -> tuple[int, ...] | None:
+    return None if values is None else tuple(operator.index(_integer(value) or 0) for value in values)
+
+
 @attrs.frozen
 class Probe:
     """A request to record: a node's spikes, or a state variable of it.
@@ -126,8 +158,8 @@ class Probe:
 
     node: str
     variable: str = "spikes"
-    indices: tuple[int, ...] | None = None
-    every_ns: int | None = None
+    indices: tuple[int, ...] | None = attrs.field(default=None, converter=_integers)
+    every_ns: int | None = attrs.field(default=None, converter=_integer)
 
 
 def raster(values: ArrayLike, step_ns: int) -> Records:
@@ -136,7 +168,9 @@ def raster(values: ArrayLike, step_ns: int) -> Records:
     Raises ConfigError naming the first bad rows when a value is negative, fractional or not finite.
     """
     array = np.asarray(values)
-    flat = array.reshape(array.shape[0], -1)
+    if array.ndim < 2:
+        raise ConfigError("a raster has one row per step, (T, ...)", shape=array.shape)
+    flat = flat_rows(array)
     problems = raster_problems(flat, "raster")
     if problems:
         raise ConfigError("not a raster of spike counts", problems=problems)
@@ -147,9 +181,9 @@ def raster(values: ArrayLike, step_ns: int) -> Records:
 
 def raster_problems(flat: NDArray[Any], where: str) -> list[Problem]:
     """Faults of a raster (T, n) meant as spike counts."""
-    bad = (flat < 0) | (flat != np.floor(flat)) | ~np.isfinite(flat) if flat.dtype.kind == "f" else flat < 0
     if flat.dtype.kind not in "biuf":
         return [Problem("a raster holds numbers", where, value=str(flat.dtype))]
+    bad = (flat < 0) | (flat != np.floor(flat)) | ~np.isfinite(flat) if flat.dtype.kind == "f" else flat < 0
     if not np.any(bad):
         return []
     row, column = (int(i) for i in np.argwhere(bad)[0])

@@ -30,8 +30,10 @@ class Resource:
 class Observable:
     """What can be recorded, and what that costs.
 
-    at_once: how many may be recorded at a time (None: all); scope: per what; period_ns: smallest sampling period,
-    None when only event-wise; excludes: observables that cannot be recorded at the same time.
+    per: what is counted, neuron or node; at_once: how many may be recorded at a time (None: all); scope: per chip or
+    core; period_ns: smallest sampling period, 0 for a step of the clock, None where there is no sampling over time
+    (events, or the final state alone); excludes: observables that cannot be recorded at the same time; types: NIR
+    types that have it, empty for all populations.
     """
 
     variable: str
@@ -41,6 +43,7 @@ class Observable:
     scope: str = "chip"
     period_ns: int | None = None
     excludes: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -50,11 +53,11 @@ class FitRow:
     resource: str
     place: str
     node: str
-    needed: float
-    limit: float
+    needed: float = attrs.field(converter=float)
+    limit: float = attrs.field(converter=float)
     unit: str
     hint: str = ""
-    ok: bool = True
+    ok: bool = attrs.field(default=True, converter=bool)
 
 
 @attrs.frozen(kw_only=True)

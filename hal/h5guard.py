@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from hal.errors import ModelError
+from hal.h5text import Texts
 from hal.nirraw import MAX_NAME, MAX_RANK, Notebook, place
 
 MAX_FILE_BYTES = 2**30
@@ -66,6 +67,7 @@ class Guard:
     """One pass over one file: what was counted so far, and what is wrong."""
 
     book: Notebook
+    words: Texts
     bytes_read: int = 0
     links: int = 0
     groups: dict[int, str] = attrs.field(factory=dict)
@@ -169,20 +171,21 @@ class Guard:
             return None
         if not self.readable(dataset, where, itemsize):
             return None
-        return self.decode(np.asarray(dataset[()]).reshape(-1)[0], where)
+        found = self.texts(dataset, where)
+        return found[0] if found else None
 
-    def decode(self, value: Any, where: str) -> str | None:
-        """One text of a dataset, of a bounded length and UTF-8."""
-        raw = value if isinstance(value, bytes) else str(value).encode("utf8", "surrogateescape")
+    def texts(self, dataset: h5py.Dataset, where: str, limit: int = 4 * MAX_NAME) -> list[str] | None:
+        """All texts of a dataset that was found readable, each of at most `limit` bytes, in C order."""
         try:
-            text = raw.decode("utf8")
-        except UnicodeDecodeError:
-            self.book.fault("the text is not UTF-8", where, value=raw[:40])
-            return None
-        if len(text) > MAX_NAME:
-            self.book.fault("the text is too long", where, value=f"{len(text)} characters", limit=MAX_NAME)
-            return None
-        return text
+            info = h5py.check_string_dtype(dataset.dtype)
+            fixed = info is not None and info.length is not None
+            raw = np.asarray(dataset[()]).reshape(-1).tolist() if fixed else self.words.read(dataset, limit)
+            return [text.decode("utf8") for text in raw]
+        except UnicodeDecodeError as error:
+            self.book.fault("the text is not UTF-8", where, value=error.object[:40])
+        except HDF5_FAULTS as error:
+            self.book.fault(f"the text cannot be read: {error}", where)
+        return None
 
 
 def dtype_of(dataset: h5py.Dataset) -> np.dtype[Any] | None:

@@ -125,7 +125,8 @@ class HostParts:
         inner: dict[str, Records | Signal] = dict(stimulus)
         if self.front is not None:
             done = self.front.run({port.name: inner.pop(port.name) for port in self.front.mapping.inputs}, duration_ns)
-            inner |= {name.removesuffix(CUT): events for name, events in done.spikes.items()}
+            inner |= {name.removesuffix(CUT): spikes for name, spikes in done.spikes.items()}
+            inner |= {name.removesuffix(CUT): signal for name, signal in done.signals.items()}
             _pass_on(done, recorder)
         tee = _Tee(recorder)
         chip(inner, duration_ns, tee)

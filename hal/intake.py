@@ -19,6 +19,7 @@ from hal.events import (
     Signal,
     Stimulus,
     event_problems,
+    flat_rows,
     raster,
     raster_problems,
     signal_problems,
@@ -76,15 +77,24 @@ def check_batch(
     """As `check` for B samples; all keys must have equal B."""
     problems = duration_problems(duration_ns, step_ns, max_run_ns)
     problems += name_problems(stimuli, ports)
-    sizes = {name: len(column) for name, column in stimuli.items()}
+    sizes = {}
+    for name, column in stimuli.items():
+        try:
+            sizes[name] = len(column)
+        except TypeError:
+            what = "neither an EventBatch nor a sequence of stimuli"
+            problems.append(Problem(what, f"stimulus {name!r}", value=type(column).__name__))
     if len(set(sizes.values())) > 1:
         problems.append(Problem("all keys of a batch have equal length", "stimuli", value=sizes))
-    if problems:
-        raise ConfigError("the batch cannot be run", problems=problems)
+    if not any(sizes.values()) and not problems:
+        problems.append(Problem("a batch has at least one sample", "stimuli", value=sizes or None))
     size = next(iter(sizes.values()), 0)
+    usable = None if problems else int(duration_ns)
     columns: dict[str, EventBatch | tuple[Signal, ...]] = {}
     for port in ports:
-        column, faults = _column(stimuli.get(port.name), port, size, int(duration_ns), step_ns)
+        if port.name in stimuli and port.name not in sizes:
+            continue
+        column, faults = _column(stimuli.get(port.name), port, size, usable, step_ns)
         problems += faults
         columns[port.name] = column
     if problems:
@@ -109,8 +119,11 @@ def duration_problems(duration_ns: Any, step_ns: int | None, max_run_ns: int | N
     return problems
 
 
-def name_problems(stimulus: Mapping[str, Any], ports: Sequence[Port]) -> list[Problem]:
-    """Keys that name no port."""
+def name_problems(stimulus: Any, ports: Sequence[Port]) -> list[Problem]:
+    """Keys that name no port. Raises ConfigError for what is no mapping at all."""
+    if not isinstance(stimulus, Mapping):
+        hint = "inputs: " + ", ".join(repr(port.name) for port in ports)
+        raise ConfigError("a stimulus maps input names to data", value=type(stimulus).__name__, hint=hint)
     names = [port.name for port in ports]
     problems = []
     for name in stimulus:
@@ -179,9 +192,9 @@ def _from_rows(array: Any, port: Port, duration_ns: int | None, step_ns: int | N
     if step_ns is None:
         hint = "give events, or a Signal with times, or a dt in the model's semantics"
         return None, [Problem("a raster needs a step and this mapping has none", where, hint=hint)]
-    flat = array.reshape(len(array), -1)
+    flat = flat_rows(array)
     faults = []
-    if flat.shape[1] != port.size:
+    if array.shape[1:] not in (port.shape, (port.size,)):
         faults.append(Problem("shape differs from the port", where, value=array.shape[1:], limit=port.shape))
     if duration_ns is not None and len(flat) * step_ns != duration_ns:
         limit = f"duration_ns == {len(flat)} rows * {step_ns} ns = {len(flat) * step_ns}"
@@ -193,7 +206,9 @@ def _from_rows(array: Any, port: Port, duration_ns: int | None, step_ns: int | N
     return (None, faults) if faults else (raster(flat, step_ns), [])
 
 
-def _column(column: Any, port: Port, size: int, duration_ns: int, step_ns: int | None) -> tuple[Any, list[Problem]]:
+def _column(
+    column: Any, port: Port, size: int, duration_ns: int | None, step_ns: int | None
+) -> tuple[Any, list[Problem]]:
     if column is None:
         one = _silence(port)
         if port.kind == "signal":
@@ -202,7 +217,8 @@ def _column(column: Any, port: Port, size: int, duration_ns: int, step_ns: int |
     if isinstance(column, EventBatch):
         if port.kind == "signal":
             return None, [Problem("events given for a signal input", f"stimulus {port.name!r}")]
-        return column, batch_problems(column, port, duration_ns)
+        faults = batch_problems(column, port, duration_ns)
+        return (None, faults) if faults else (EventBatch(_as_events(column.events), column.splits), [])
     made, problems = [], []
     for b, value in enumerate(column):
         one, faults = _one(value, port, duration_ns, step_ns)
@@ -213,16 +229,31 @@ def _column(column: Any, port: Port, size: int, duration_ns: int, step_ns: int |
     return (tuple(made) if port.kind == "signal" else EventBatch.of(made)), []
 
 
-def batch_problems(batch: EventBatch, port: Port, duration_ns: int) -> list[Problem]:
+def batch_problems(batch: EventBatch, port: Port, duration_ns: int | None) -> list[Problem]:
     """Faults of a whole batch, column by column; only a faulty one is looked at sample by sample."""
     splits, events = batch.splits, batch.events
     where = f"stimulus {port.name!r}"
-    if splits[0] != 0 or splits[-1] != len(events) or (np.diff(splits) < 0).any():
-        return [Problem("splits must rise from 0 to the number of events", where, value=splits[:8].tolist())]
-    if not len(events):
-        return []
+    if (
+        splits.ndim != 1
+        or not splits.size
+        or splits[0] != 0
+        or splits[-1] != len(events)
+        or (np.diff(splits) < 0).any()
+    ):
+        return [Problem("splits must rise from 0 to the number of events", where, value=splits.ravel()[:8].tolist())]
+    if not len(events) or any(
+        events.dtype.fields is None or name not in events.dtype.fields for name in ("t", "index")
+    ):
+        return event_problems(events, port, duration_ns)
+    if events["t"].dtype.kind not in "iu" or events["index"].dtype.kind not in "iu":
+        return event_problems(events, port, None)
     t, index = events["t"], events["index"]
-    good = int(index.max()) < port.size and int(t.min()) >= 0 and int(t.max()) < duration_ns
+    good = (
+        0 <= int(index.min())
+        and int(index.max()) < port.size
+        and int(t.min()) >= 0
+        and (duration_ns is None or int(t.max()) < duration_ns)
+    )
     if good:
         falls = np.flatnonzero(t[1:] < t[:-1]) + 1
         if not np.setdiff1d(falls, splits, assume_unique=False).size:

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from hal import config as config_module
 from hal.capabilities import require, required_by
 from hal.config import MapOptions
-from hal.errors import CapabilityError, ConfigError, DoesNotFitError, Problem
+from hal.errors import CapabilityError, ConfigError, DoesNotFitError, ModelError, Problem
 from hal.events import Port, Probe
-from hal.fit import Finding, FitReport, FitRow
+from hal.fit import Finding, FitReport, FitRow, Observable
 from hal.mapping import Fate, Losses, Mapping, Placement
 
 if TYPE_CHECKING:
     from hal.device import DeviceSpec
     from hal.model import Model
+    from hal.nodes import Node
 
 
 def _tuple(items: Iterable[Any]) -> tuple[Any, ...]:
@@ -117,11 +118,15 @@ class Mapper(ABC):
         probes = self._probes(model, record)
         if like is not None:
             require(self.spec.capabilities, "map.like", self.spec.name, "map(like=)")
+            if like.device != self.spec.name:
+                problem = Problem("made for another device", "like.device", like.device, self.spec.name)
+                raise ConfigError("map(like=) cannot keep that mapping", problems=[problem])
         report, plan, (front, chip, back) = self._planned(model, self._options(options), probes, like, seed, None)
         if not report.fits:
             raise DoesNotFitError(report)
         if plan.config is None or plan.placement is None:
             raise TypeError(f"the mapper of {self.spec.name} gave neither a config nor a reason")
+        self._check_places(model, chip, probes, plan.placement)
         config_module.check(plan.config, f"the configuration made for {self.spec.name}")
         mapping = Mapping(
             device=self.spec.name,
@@ -182,8 +187,19 @@ class Mapper(ABC):
     ) -> tuple[FitReport, Plan, tuple[Model | None, Model, Model | None]]:
         from hal.host import split
 
-        front, chip, back, findings = split(model, self.spec.capabilities)
-        findings += self._refusals(model, chip)
+        try:
+            front, chip, back, findings = split(model, self.spec.capabilities)
+            findings += self._refusals(model, chip)
+        except ModelError as error:
+            # a graph whose projections cannot be told: nothing can be said about the rest
+            reason = Finding(
+                level="refused",
+                node=str(error.data.get("node", "")),
+                field="graph",
+                reason=error.message,
+                hint=error.hint,
+            )
+            return FitReport(device=self.spec.name, findings=(reason,)), Plan(), (None, model, None)
         plan = self._plan(chip, options, probes, like, seed, rates_hz)
         said = {(f.node, f.field) for f in plan.findings}
         findings = [f for f in findings if (f.node, f.field) not in said]
@@ -268,7 +284,7 @@ class Mapper(ABC):
                 problems.append(
                     Problem("no such node", f"rates_hz[{name!r}]", hint=f"did you mean {near[0]!r}?" if near else "")
                 )
-            elif not np.isfinite(rate) or rate < 0:
+            elif isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < np.inf:
                 problems.append(Problem("a rate is a number >= 0", f"rates_hz[{name!r}]", value=rate, limit="Hz"))
         if problems:
             raise ConfigError("rates_hz not valid", problems=problems)
@@ -278,56 +294,105 @@ class Mapper(ABC):
         """Record requests checked against the model and the device's observables."""
         asked = [record] if isinstance(record, str | Probe) else record
         wanted = tuple(Probe(item) if isinstance(item, str) else item for item in asked)
-        observables = {observable.variable: observable for observable in self.spec.observables}
-        problems = []
-        for probe in wanted:
-            where = f"record {probe.node!r}"
-            node = model.nodes.get(probe.node)
-            if node is None:
-                near = get_close_matches(probe.node, list(model.nodes), n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(model.nodes)}"
-                problems.append(Problem("no such node", where, hint=hint))
-                continue
-            if probe.variable == "spikes":
-                if not (node.spiking or node.type in ("Input", "Output")):
-                    problems.append(Problem(f"a {node.type} node has no spikes", where, hint="probe a spiking node"))
-            else:
-                require(
-                    self.spec.capabilities,
-                    "record.state",
-                    self.spec.name,
-                    f"recording {probe.variable} of {probe.node}",
-                )
-            observable = observables.get(probe.variable)
-            if observable is None:
-                limit = f"one of {', '.join(observables)}"
-                problems.append(Problem("not observable here", f"{where}.{probe.variable}", limit=limit))
-                continue
-            if probe.indices is not None and any(not 0 <= i < node.size for i in probe.indices):
-                bad = next(i for i in probe.indices if not 0 <= i < node.size)
-                problems.append(Problem("no such neuron", where, value=bad, limit=f"0..{node.size - 1}"))
-            period = observable.period_ns
-            if probe.every_ns is not None and (probe.every_ns <= 0 or (period and probe.every_ns % period)):
-                problems.append(
-                    Problem("cannot be sampled at that period", where, probe.every_ns, f"multiples of {period} ns")
-                )
+        problems = [problem for probe in wanted for problem in self._probe_problems(model, probe)]
+        variables = {probe.variable for probe in wanted}
         for observable in self.spec.observables:
-            count = sum(probe.variable == observable.variable for probe in wanted)
-            if observable.at_once is not None and count > observable.at_once:
-                problems.append(
-                    Problem(
-                        f"too many probes of {observable.variable}", "record", count, f"{observable.at_once} at once"
-                    )
-                )
+            if observable.variable in variables and (clash := variables & set(observable.excludes)):
+                what = f"{observable.variable} cannot be recorded together with {', '.join(sorted(clash))}"
+                problems.append(Problem(what, "record"))
+            count = sum(_recorded(model, probe, observable) for probe in wanted)
+            if observable.at_once is not None and observable.scope == "chip" and count > observable.at_once:
+                limit = f"{observable.at_once} {observable.per}s at once"
+                problems.append(Problem(f"too many probes of {observable.variable}", "record", count, limit))
+        columns = [(probe.node, probe.variable) for probe in wanted if probe.variable != "spikes"]
+        for node, variable in sorted({column for column in columns if columns.count(column) > 1}):
+            hint = "one probe with all indices"
+            problems.append(Problem("probed twice", f"record {node!r}.{variable}", hint=hint))
         if problems:
             raise ConfigError("cannot record that", problems=problems)
         return wanted
+
+    def _probe_problems(self, model: Model, probe: Probe) -> list[Problem]:
+        """What is wrong with one probe. Raises CapabilityError for a state variable where none can be read."""
+        where = f"record {probe.node!r}"
+        node = model.nodes.get(probe.node)
+        if node is None:
+            near = get_close_matches(str(probe.node), list(model.nodes), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(model.nodes)}"
+            return [Problem("no such node", where, hint=hint)]
+        problems = []
+        if probe.variable == "spikes":
+            if not self._gives_events(model, node):
+                problems.append(Problem(f"a {node.type} node has no spikes here", where, hint="probe a spiking node"))
+        else:
+            what = f"recording {probe.variable} of {probe.node}"
+            require(self.spec.capabilities, "record.state", self.spec.name, what)
+        observable = next((o for o in self.spec.observables if o.variable == probe.variable), None)
+        if observable is None:
+            limit = f"one of {', '.join(o.variable for o in self.spec.observables)}"
+            return [*problems, Problem("not observable here", f"{where}.{probe.variable}", limit=limit)]
+        has_it = node.type in observable.types or not observable.types
+        if probe.variable != "spikes" and not (has_it and node.population and node.type not in ("Input", "Threshold")):
+            problems.append(Problem(f"a {node.type} node has no {probe.variable}", where))
+        if bad := [i for i in probe.indices or () if not 0 <= i < node.size]:
+            problems.append(Problem("no such neuron", where, value=bad[0], limit=f"0..{node.size - 1}"))
+        if probe.every_ns is not None:
+            period = (model.semantics.dt_ns or 1) if observable.period_ns == 0 else observable.period_ns
+            if period is None:
+                problems.append(Problem("cannot be sampled over time, only at the end", where, value=probe.every_ns))
+            elif probe.every_ns <= 0 or probe.every_ns % period:
+                limit = f"multiples of {period} ns"
+                problems.append(Problem("cannot be sampled at that period", where, probe.every_ns, limit))
+        return problems
+
+    def _gives_events(self, model: Model, node: Node) -> bool:
+        if node.name in model.inputs or node.name in model.outputs:
+            return model.kind(node.name) == "events"
+        return node.spiking
+
+    def _check_places(self, model: Model, chip: Model, probes: tuple[Probe, ...], placement: Placement) -> None:
+        """Probes of what is on the host, and limits per core, which only a placement shows."""
+        problems = [
+            Problem("is computed on the host; its state cannot be recorded", f"record {probe.node!r}")
+            for probe in probes
+            if probe.variable != "spikes" and probe.node not in chip.nodes
+        ]
+        for observable in self.spec.observables:
+            if observable.at_once is None or observable.scope == "chip":
+                continue
+            cores: dict[tuple[int, int], int] = {}
+            for probe in probes:
+                if probe.variable == observable.variable and probe.node in placement.nodes:
+                    rows = placement.where(probe.node, probe.indices)
+                    places = np.unique(rows[["chip", "core"]]) if observable.per == "node" else rows[["chip", "core"]]
+                    for chip_at, core in places.tolist():
+                        cores[chip_at, core] = cores.get((chip_at, core), 0) + 1
+            for (chip_at, core), count in cores.items():
+                if count > observable.at_once:
+                    what = f"too many probes of {observable.variable} on chip {chip_at}, core {core}"
+                    limit = f"{observable.at_once} {observable.per}s at once"
+                    problems.append(Problem(what, "record", count, limit))
+        if problems:
+            raise ConfigError("cannot record that", problems=problems)
+
+
+def _recorded(model: Model, probe: Probe, observable: Observable) -> int:
+    """How much of an observable a probe takes."""
+    if probe.variable != observable.variable or probe.node not in model.nodes:
+        return 0
+    if observable.per == "node":
+        return 1
+    return model.nodes[probe.node].size if probe.indices is None else len(probe.indices)
 
 
 def _keep_like(mapping: Mapping, like: Mapping) -> None:
     """Refuse a mapping made `like` another one when anything but numbers would change."""
     moved = like.placement.moved(mapping.placement)
     problems = [Problem("would have to move", name) for name in moved]
+    if mapping.model is not None and like.model is not None:
+        ours_is, theirs_is = _structure(mapping.model), _structure(like.model)
+        changed = [key for key in {**ours_is, **theirs_is} if ours_is.get(key) != theirs_is.get(key)]
+        problems += [Problem("is not the same as in the mapping to keep", key) for key in changed]
     ours, theirs = (config_module.to_tree(m.config) for m in (mapping, like))
     problems += [
         Problem("its registers would change shape", path)
@@ -341,6 +406,17 @@ def _keep_like(mapping: Mapping, like: Mapping) -> None:
             hint="map without like= and load again",
             moved=moved,
         )
+
+
+def _structure(model: Model) -> dict[str, Any]:
+    """Everything about a model that is no number to tune."""
+    structure: dict[str, Any] = {f"edge {source!r} -> {target!r}": True for source, target in model.edges}
+    for node in model.nodes.values():
+        fields = {f.name: getattr(node, f.name) for f in attrs.fields(type(node)) if f.name != "metadata"}
+        structure[node.name] = [
+            (name, value.shape if isinstance(value, np.ndarray) else value) for name, value in fields.items()
+        ]
+    return structure
 
 
 def _shape_changes(ours: Any, theirs: Any, path: str) -> list[str]:

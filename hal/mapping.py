@@ -7,6 +7,7 @@ import json
 import zipfile
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingABC
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -14,13 +15,13 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hal.errors import FormatError, Problem
+from hal.errors import ConfigError, FormatError, Problem
 from hal.events import Port, Probe, Records
 from hal.fit import Finding, FitReport, FitRow
 
 if TYPE_CHECKING:
     from hal.device import DeviceSpec
-    from hal.model import Model
+    from hal.model import Model, Projection
 
 FORMAT: Final = "neurohal-mapping-1"
 BASE_COLUMNS: Final = [
@@ -64,7 +65,9 @@ class Placement:
     def where(self, node: str, index: ArrayLike | None = None) -> Records:
         """The rows of a node, or of some of its neurons (flat indices)."""
         if node not in self.nodes:
-            raise KeyError(f"no node {node!r} in the placement; there are: {', '.join(self.nodes)}")
+            near = get_close_matches(node, self.nodes, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self.nodes)}"
+            raise ConfigError(f"no node {node!r} in the placement", hint=hint, node=node)
         rows: Records = self.rows[self.rows["node"] == self.nodes.index(node)]
         return rows if index is None else rows[np.isin(rows["index"], index)]
 
@@ -94,6 +97,11 @@ class Fate:
     fate: Literal["chip", "folded", "host", "added"]
     onto: str = ""
     reason: str = ""
+
+
+def _feeding(projection: Projection, index: ArrayLike | None) -> NDArray[Any] | None:
+    """Source elements with a connection to some of the target's elements."""
+    return None if index is None else np.unique(projection.matrix()[np.atleast_1d(index)].indices)
 
 
 LOSS: Final = np.dtype(
@@ -216,10 +224,16 @@ class Mapping:
             object.__setattr__(self, "on_chip", self.model)
 
     def where(self, node: str, index: ArrayLike | None = None) -> Records:
-        """Rows of the placement; for an Output, those of the populations that feed it."""
+        """Rows of the placement; for an Output, or elements of one, those of the neurons that feed it.
+
+        What the host computes has no place: no rows. Raises ConfigError for a name that the model lacks.
+        """
         if self.model is not None and node in self.model.outputs:
-            sources = [p.source for p in self.model.projections() if p.target == node]
-            return np.concatenate([self.placement.where(source, index) for source in sources])
+            feeding = [p for p in self.model.projections() if p.target == node and p.source in self.placement.nodes]
+            found = [self.placement.where(p.source, _feeding(p, index)) for p in feeding]
+            return np.concatenate([self.placement.rows[:0], *found])
+        if self.model is not None and node in self.model.nodes and node not in self.placement.nodes:
+            return self.placement.rows[:0]
         return self.placement.where(node, index)
 
     def who(self, chip: int, core: int, neuron: int) -> tuple[str, int] | None:
@@ -243,8 +257,10 @@ class Mapping:
         for (name, parameter), values in self.realised.items():
             if name in nodes and parameter in type(nodes[name]).parameters:
                 shape = getattr(nodes[name], parameter).shape
-                nodes[name] = attrs.evolve(nodes[name], **{parameter: np.broadcast_to(values, shape)})
-        return attrs.evolve(self.model, nodes=nodes)
+                nodes[name] = attrs.evolve(nodes[name], **{parameter: np.reshape(values, shape)})
+        return type(self.model).of(
+            nodes, self.model.edges, self.model.semantics, semantics_given=self.model.semantics_given
+        )
 
     def save(self, path: str | Path) -> None:
         """One zip of manifest.json and .npy files; `hal.read_mapping` is the inverse. Overwrites atomically."""
@@ -281,7 +297,7 @@ class Mapping:
         path = Path(path)
         partial = path.with_name(path.name + ".partial")
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("manifest.json", json.dumps(manifest))
+            archive.writestr("manifest.json", json.dumps(manifest, default=_plain))
             for name, values in arrays.items():
                 buffer = io.BytesIO()
                 np.save(buffer, values, allow_pickle=False)
@@ -302,6 +318,13 @@ def _pack(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
     if isinstance(value, set | frozenset):
         return sorted(value)
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _plain(value: Any) -> Any:
+    """What a plugin gave as numpy numbers."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} cannot be saved")
 
 
 def _unpack(value: Any, arrays: MappingABC[str, NDArray[Any]]) -> Any:

@@ -23,7 +23,7 @@ from hal.nirbuild import build
 from hal.nirfile import read_file
 from hal.nirobject import looks_like_graph, read_object
 from hal.nirraw import Notebook, RawGraph
-from hal.nodes import Delay, Input, Node, Output
+from hal.nodes import AvgPool2d, Delay, Flatten, Input, Node, Output, SumPool2d
 from hal.projecting import Projector, targets
 from hal.projection import Projection
 from hal.semantics import PROFILES, Semantics, read_semantics
@@ -95,15 +95,15 @@ class Model:
     def kind(self, output: str) -> Literal["events", "signal"]:
         """What flows into an Output (or out of an Input): events or values.
 
-        The last population on the path decides; an Input gives a signal if `semantics.signals` names it.
-        Raises ModelError where several populations of both kinds meet, and for other nodes.
+        The last population on the path decides; an Input gives a signal if `semantics.signals` names it. Events that
+        pass weights or a mean on the way are values, no counts, and so a signal.
+        Raises ModelError where both kinds meet, and for other nodes.
         """
         if output in self.inputs:
             return self._gives(output)
         if output not in self.outputs:
             raise ModelError(f"{output!r} is neither an Input nor an Output", outputs=self.outputs, inputs=self.inputs)
-        last = self._populations_before(output)
-        kinds = {name: self._gives(name) for name in sorted(last)}
+        kinds = self._kinds_before(output)
         if len(set(kinds.values())) > 1:
             each = ", ".join(f"{name!r} gives {kind}" for name, kind in kinds.items())
             raise ModelError(
@@ -171,18 +171,27 @@ class Model:
             return "signal" if name in self.semantics.signals else "events"
         return "events" if node.spiking else "signal"
 
-    def _populations_before(self, name: str) -> set[str]:
-        found: set[str] = set()
-        seen = {name}
-        stack = [name]
+    def _kinds_before(self, output: str) -> dict[str, Literal["events", "signal"]]:
+        """What arrives at an Output from each population before it."""
+        found: dict[str, Literal["events", "signal"]] = {}
+        seen: set[tuple[str, bool]] = set()
+        stack = [(output, False)]
         while stack:
-            for other in self._before[stack.pop()]:
-                if self.nodes[other].population:
-                    found.add(other)
-                elif other not in seen:
-                    seen.add(other)
-                    stack.append(other)
-        return found
+            name, weighted = stack.pop()
+            for other in self._before[name]:
+                node = self.nodes[other]
+                if node.population:
+                    kind = "signal" if weighted else self._gives(other)
+                    found[other] = "signal" if found.get(other) == "signal" else kind
+                    continue
+                here = (
+                    other,
+                    weighted or not isinstance(node, SumPool2d | Flatten | Delay) or isinstance(node, AvgPool2d),
+                )
+                if here not in seen:
+                    seen.add(here)
+                    stack.append(here)
+        return dict(sorted(found.items()))
 
     @cached_property
     def _before(self) -> dict[str, tuple[str, ...]]:

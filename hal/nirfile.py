@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from hal.h5guard import HDF5_FAULTS, Guard, dtype_of, is_text, open_guarded
+from hal.h5text import Texts
 from hal.nirraw import (
     FIELDS,
     GRAPH,
@@ -45,10 +46,9 @@ def read_file(path: Path, book: Notebook) -> RawGraph | None:
 
     Raises ModelError when the file cannot be opened at all.
     """
-    with open_guarded(path) as file:
-        reader = _Reader(book)
+    with open_guarded(path) as file, path.open("rb") as raw:
         try:
-            return reader.root(file)
+            return _Reader(book=book, words=Texts.of(file, raw)).root(file)
         except HDF5_FAULTS as error:
             book.fault(f"the file is damaged: {error}", str(path))
             return None
@@ -161,15 +161,8 @@ class _Reader(Guard):
             return ()
         if not self.readable(dataset, where, dtype.itemsize):
             return ()
-        edges: list[tuple[str, str]] = []
-        # in blocks, since each text of a hostile file may be as long as the file
-        for start in range(0, shape[0], 256):
-            rows = np.asarray(dataset[start : start + 256])
-            ends = [self.decode(value, where) for value in rows.reshape(-1)]
-            edges += [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True) if a is not None and b is not None]
-            if None in ends:
-                break
-        return tuple(edges)
+        ends = self.texts(dataset, where) or []
+        return tuple(zip(ends[::2], ends[1::2], strict=True))
 
     def _metadata_of(self, children: dict[str, Any], name: str) -> dict[str, Any]:
         group = children.get("metadata")
@@ -210,8 +203,8 @@ class _Reader(Guard):
         if is_text(dataset):
             if dataset.shape != () or not self.readable(dataset, where, dtype.itemsize):
                 return None
-            raw = dataset[()]
-            return raw.decode("utf8", "replace")[:MAX_METADATA_BYTES] if isinstance(raw, bytes) else str(raw)
+            found = self.texts(dataset, where, MAX_METADATA_BYTES)
+            return found[0] if found else None
         if dtype.kind not in "biuf" or not self.readable(dataset, where, dtype.itemsize):
             return None
         value = dataset[()]

@@ -12,14 +12,13 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hal.archive import BATCH_ROWS, INTERVALS, Archive, Waiting, refuse_existing
-from hal.arrow import RecordingError
-from hal.errors import ConfigError, Problem, StateError
+from hal.errors import ConfigError, Problem, RecordingError, StateError
 from hal.events import EVENT, I64, Records, Signal
 from hal.fit import Finding
-from hal.manifest import INTERVAL, STATUSES, Key, RunHeader, Status, Tally
 from hal.recording import Recording, read_recording
-from hal.rows import Column, check_range, integers, size, trace_width
+from hal.store.archive import BATCH_ROWS, INTERVALS, Archive, Waiting, refuse_existing
+from hal.store.manifest import INTERVAL, STATUSES, Key, RunHeader, Status, Tally
+from hal.store.rows import Column, check_range, integers, size, trace_width
 
 __all__ = ["ArrowRecorder", "MemoryRecorder", "Recorder", "RunHeader"]
 
@@ -45,6 +44,11 @@ class Recorder(ABC):
         self._stats: dict[str, I64] = {}
         self._notes: list[Finding] = []
         self._untrusted = False
+
+    @property
+    def header(self) -> RunHeader:
+        """What is known of the run under way. Raises StateError when there is none."""
+        return self._running()
 
     # --- what a run calls --------------------------------------------------------------------------------------
 
@@ -260,7 +264,7 @@ class MemoryRecorder(Recorder):
 
 
 class ArrowRecorder(Recorder):
-    """Streams one run into a new directory, in constant memory; `hal.manifest` says what lies in it.
+    """Streams one run into a new directory, in constant memory; `hal.store.manifest` says what lies in it.
 
     After `advance` everything emitted so far is with the operating system and survives a SIGKILL of this process (not
     a loss of power: nothing is fsynced). Between two calls of `advance` at most 999 rows per stream wait in memory.

@@ -10,11 +10,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from hal import readback
 from hal.errors import ConfigError, Problem
 from hal.events import I64, EventBatch, Records, Signal
 from hal.fit import Finding
-from hal.manifest import (
+from hal.store import readback
+from hal.store.manifest import (
     INTERVAL,
     Key,
     RunHeader,

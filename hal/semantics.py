@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import enum
 import json
+import math
+import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import attrs
 
+from hal.config import words
 from hal.errors import ConfigError, FormatError, Problem
 from hal.nodes import Node
 
@@ -146,6 +149,11 @@ def _plain(field: str, value: Any) -> Any:
     return value
 
 
+def _integer(value: Any) -> Any:
+    """Any integer as Python's own; everything else as it is, to be refused."""
+    return operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else value
+
+
 def _check_number(field: str, value: Any) -> Problem | None:
     if value is PROFILE or (field == "v_min" and value in (None, "-threshold")):
         return None
@@ -155,7 +163,7 @@ def _check_number(field: str, value: Any) -> Problem | None:
         least = 1 if field == "feedback_delay" else 0
         good = isinstance(value, int) and not isinstance(value, bool) and value >= least
         return None if good else Problem("steps", field, value=value, limit=f"an integer >= {least}")
-    if isinstance(value, int | float) and not isinstance(value, bool) and value == value:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return None
     words = {"v_min": "a number, None or '-threshold'", "start_state": "a number, 'v_reset' or 'v_leak'"}
     return Problem("not understood", field, value=repr(value), limit=words[field])
@@ -219,7 +227,7 @@ class Semantics:
     """
 
     profile: str = "nir"
-    dt_ns: int | None = None
+    dt_ns: int | None = attrs.field(default=None, converter=_integer)
     tau_unit: TauUnit | Open = PROFILE
     decay: Decay | Open = PROFILE
     gain: Gain | Open = PROFILE
@@ -238,27 +246,32 @@ class Semantics:
     flatten_order: Literal["CHW", "HWC"] | Open = PROFILE
     bias_meaning: Literal["per_step", "per_tick"] | Open = PROFILE
     dtype: Literal["float32", "float64"] | Open = PROFILE
-    signals: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    signals: frozenset[str] = attrs.field(default=frozenset(), converter=words)
     overrides: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         problems = []
-        if self.profile not in PROFILES:
+        if not isinstance(self.profile, str) or self.profile not in PROFILES:
             problems.append(Problem("unknown profile", "profile", value=self.profile, limit=f"one of {(*PROFILES,)}"))
-        if self.dt_ns is not None and (
-            not isinstance(self.dt_ns, int) or isinstance(self.dt_ns, bool) or self.dt_ns <= 0
-        ):
+        if self.dt_ns is not None and (type(self.dt_ns) is not int or self.dt_ns <= 0):
             problems.append(Problem("a step is a whole number of ns", "dt_ns", value=self.dt_ns, limit="int > 0"))
         for field in FIELDS:
             value = _plain(field, getattr(self, field))
             object.__setattr__(self, field, value)
             if problem := _field_problem(field, value):
                 problems.append(problem)
-        plain = {node: {f: _plain(f, v) for f, v in fields.items()} for node, fields in self.overrides.items()}
+        overrides = self.overrides
+        if not isinstance(overrides, Mapping) or not all(isinstance(fields, Mapping) for fields in overrides.values()):
+            problems.append(Problem("maps node names to {field: value}", "overrides", value=overrides))
+            overrides = {}
+        plain = {node: {f: _plain(f, v) for f, v in fields.items()} for node, fields in overrides.items()}
         object.__setattr__(self, "overrides", plain)
         for node, fields in plain.items():
             for field, value in fields.items():
-                if problem := _field_problem(field, value):
+                problem = _field_problem(field, value)
+                if value is PROFILE:
+                    problem = Problem("an override says what it wants", field, value=value)
+                if problem:
                     problems.append(attrs.evolve(problem, where=f"overrides[{node!r}].{problem.where}"))
         if problems:
             raise ConfigError("the semantics record is not understood", problems=problems)
@@ -297,12 +310,6 @@ class Semantics:
         unknown = [problem for problem in unknown if problem.where not in known]
         if unknown:
             raise ConfigError("the semantics record is not understood", problems=unknown)
-        overrides = data.get("overrides", {})
-        if not isinstance(overrides, Mapping) or not all(isinstance(v, Mapping) for v in overrides.values()):
-            raise ConfigError(
-                "the semantics record is not understood",
-                problems=[Problem("maps node names to {field: value}", "overrides", value=overrides)],
-            )
         return cls(**dict(data))
 
 

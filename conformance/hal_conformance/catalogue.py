@@ -107,7 +107,7 @@ def catalogue() -> tuple[Check, ...]:
     """Every check, by level, then group, then number."""
     _load()
     order = [(LEVELS.index(c.level), GROUPS.index(c.id.partition("-")[0]), c.id) for c in _found.values()]
-    return tuple(_found[id] for _, _, id in sorted(order))
+    return tuple(_found[name] for _, _, name in sorted(order))
 
 
 @cache
@@ -126,7 +126,7 @@ def chosen(level: str | None = None, only: Iterable[str] = ()) -> tuple[Check, .
         raise ConfigError(f"there is no level {level!r}", hint=f"levels: {', '.join(LEVELS)}", value=level)
     only = (only,) if isinstance(only, str) else tuple(only)
     known_ids(only, "only")
-    within = LEVELS if level is None else LEVELS[: LEVELS.index(level) + 1]  # type: ignore[arg-type]  # checked above
+    within = LEVELS if level is None else LEVELS[: LEVELS.index(level) + 1]
     out = tuple(c for c in catalogue() if c.level in within and (not only or c.id in only))
     above = sorted(set(only) - {c.id for c in out})
     if above:
@@ -138,10 +138,10 @@ def known_ids(ids: Iterable[str], what: str) -> None:
     """Raise ConfigError naming every id that is no check's."""
     known = [c.id for c in catalogue()]
     problems = []
-    for id in ids:  # noqa: A001
-        if id not in known:
-            near = get_close_matches(str(id), known, n=3)
+    for name in ids:
+        if name not in known:
+            near = get_close_matches(str(name), known, n=3)
             hint = f"did you mean {' or '.join(near)}?" if near else "hal_conformance.catalogue() lists them"
-            problems.append(Problem("no such check", f"{what} {id!r}", hint=hint))
+            problems.append(Problem("no such check", f"{what} {name!r}", hint=hint))
     if problems:
         raise ConfigError("the checks asked for do not exist", problems=problems)

@@ -55,9 +55,9 @@ class Report:
     """
 
     device: str
-    results: tuple[Result, ...] = attrs.field(converter=tuple)
+    results: tuple[Result, ...]
     suite: Mapping[str, int]
-    capabilities: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    capabilities: tuple[str, ...] = ()
     about: Mapping[str, Any] = attrs.field(factory=dict)
 
     @property
@@ -219,12 +219,12 @@ class Comparison:
 def compare(old: Report, new: Report) -> Comparison:
     """What changed between two reports of one device, or of two. A check that came in with a failure is in `added`."""
     before, after = ({result.id: result for result in report.results} for report in (old, new))
-    both = [id for id in before if id in after]
+    both = [name for name in before if name in after]
     return Comparison(
-        worse=tuple(id for id in both if before[id].good and not after[id].good),
-        better=tuple(id for id in both if after[id].good and not before[id].good),
-        added=tuple(id for id in after if id not in before),
-        removed=tuple(id for id in before if id not in after),
+        worse=tuple(name for name in both if before[name].good and not after[name].good),
+        better=tuple(name for name in both if after[name].good and not before[name].good),
+        added=tuple(name for name in after if name not in before),
+        removed=tuple(name for name in before if name not in after),
         old_level=old.level,
         new_level=new.level,
     )

@@ -7,7 +7,7 @@ and, where neither says, sinabs 3.1.3. Axis order is the vendor's: x before y.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import attrs
 import numpy as np
@@ -299,6 +299,8 @@ class SpeckConfig:
 @attrs.frozen(kw_only=True)
 class SpeckMapOptions(config.MapOptions):
     """`approximate` may name: leak (a bias per step as a leak per tick), reset (reset rules the chip lacks)."""
+
+    approximations: ClassVar[tuple[str, ...]] = ("leak", "reset")
 
     chip_layers_ordering: tuple[int, ...] | Literal["auto"] = setting(
         "auto", doc="core of each layer in the model's order, or auto", minimum=0, maximum=8

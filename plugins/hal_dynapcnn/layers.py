@@ -34,6 +34,7 @@ class Layer:
     source: str
     in_shape: Shape3
     out_shape: Shape3
+    neuron_shape: tuple[int, ...]
     weights: Float
     bias: Float | None
     model_bias: Float
@@ -124,6 +125,7 @@ class Reader:
                 source=projection.source,
                 in_shape=path.in_shape,
                 out_shape=path.out_shape,
+                neuron_shape=node.output_shape,
                 weights=path.weights * factor,
                 bias=bias,
                 model_bias=np.zeros(f_out) if path.bias is None else path.bias,

@@ -380,7 +380,7 @@ def _realised(layers: list[Layer], quantised: list[Quantised]) -> dict[tuple[str
             with np.errstate(divide="ignore", invalid="ignore"):
                 unit = np.where(layer.bias == 0, 1.0, layer.model_bias / layer.bias)
             out[layer.weight_node, "bias"] = q.realised_bias * unit
-        out[layer.population, "v_threshold"] = np.full(layer.out_shape, q.realised_threshold_high)
+        out[layer.population, "v_threshold"] = np.full(layer.neuron_shape, q.realised_threshold_high)
     return out
 
 

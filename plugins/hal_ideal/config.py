@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 import numpy as np
@@ -152,6 +152,8 @@ class IdealConfig:
 @attrs.frozen(kw_only=True)
 class IdealMapOptions(config.MapOptions):
     """`approximate` may name: delays (rounded to whole steps)."""
+
+    approximations: ClassVar[tuple[str, ...]] = ("delays",)
 
 
 @attrs.frozen(kw_only=True)

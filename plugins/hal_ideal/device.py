@@ -125,7 +125,7 @@ class IdealDevice(Device):
     def _batch_recording(self, stimulus: Batch, duration_ns: int, done: list[_Copies]) -> BatchRecording:
         size = len(stimulus)
         header = self._header(duration_ns, next(iter(stimulus)))
-        spikes = {name: _joined([part.events(name) for part in done]) for name in header.nodes if name in done[0].parts}
+        spikes = {name: _joined([part.events(name) for part in done]) for name in self.recorded_events()}
         spikes |= {
             name: column
             for name, column in stimulus.columns.items()
@@ -229,7 +229,8 @@ class _Copies:
 
     def events(self, name: str) -> EventBatch:
         """All events of a node, run by run."""
-        run, t, index = (np.concatenate(column) for column in zip(*self.parts[name], strict=True))
+        nothing = (np.zeros(0, np.int64),) * 3
+        run, t, index = (np.concatenate(column) for column in zip(nothing, *self.parts.get(name, ()), strict=True))
         order = np.argsort(run, kind="stable")
         out = np.empty(run.size, EVENT)
         out["t"], out["index"] = t[order], index[order]
@@ -237,7 +238,8 @@ class _Copies:
 
     def signal(self, name: str) -> NDArray[Any]:
         """(B, T, n)."""
-        return np.concatenate(self.values[name]).transpose(1, 0, 2)
+        empty = np.zeros((0, self.network.batch, self.network.sizes[name]), self.network.dtype)
+        return np.concatenate([empty, *self.values.get(name, ())]).transpose(1, 0, 2)
 
 
 class _Events:

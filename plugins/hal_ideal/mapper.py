@@ -92,9 +92,37 @@ class _Program:
         self.populations: list[NeuronsConfig] = []
         self.outputs: list[OutputConfig] = []
         # a Delay that closes a cycle is read one step late, and holds one step less itself
+        self._semantics()
         self.cut = {source for source, _ in model.feedback() if isinstance(model.nodes[source], nodes.Delay)}
         for name in model.order():
             self._add(model.nodes[name])
+
+    def _semantics(self) -> None:
+        """What this device does not do as the semantics say."""
+        nodes_ = self.model.nodes.values()
+        for node in nodes_:
+            bias = getattr(node, "bias", None)
+            if bias is not None and np.any(bias) and self.model.semantics.rule(node).bias_meaning == "per_tick":
+                self.findings.append(
+                    Finding(
+                        level="refused",
+                        node=node.name,
+                        field="bias_meaning",
+                        reason="a bias per tick of a chip's slow clock; this device has only steps",
+                        hint="bias_meaning='per_step', or map for the chip",
+                    )
+                )
+        if len({self.model.semantics.rule(node).dtype for node in nodes_}) > 1:
+            self.findings.append(
+                Finding(
+                    level="changed",
+                    node="",
+                    field="dtype",
+                    reason="one arithmetic for the whole network",
+                    wanted="float32 and float64",
+                    realised="float64",
+                )
+            )
 
     def config(self) -> IdealConfig:
         made = {node.name for node in self.maps} | {node.name for node in self.populations}
@@ -114,7 +142,8 @@ class _Program:
     def _sources(self, node: nodes.Node) -> tuple[SourceConfig, ...]:
         feedback = self.model.feedback()
         sources = []
-        for name in sorted(self.model.predecessors(node.name)):
+        # sums run by the population that is behind a source, whatever the nodes on the way are called
+        for name in sorted(self.model.predecessors(node.name), key=lambda name: (self._behind(name, ()), name)):
             source = self.model.nodes[name]
             rule = self.model.semantics.rule(source)
             delay = 0
@@ -126,6 +155,12 @@ class _Program:
                 delay = rule.edge_delay
             sources.append(SourceConfig(name=name, delay=delay))
         return tuple(sources)
+
+    def _behind(self, name: str, seen: tuple[str, ...]) -> str:
+        """The first, by name, of the populations whose output reaches a node."""
+        if self.model.nodes[name].population or name in seen:
+            return name
+        return min((self._behind(p, (*seen, name)) for p in self.model.predecessors(name)), default=name)
 
     def _add(self, node: nodes.Node) -> None:
         if isinstance(node, nodes.Input):
@@ -245,10 +280,10 @@ class _Program:
         return {"s": self.dt_ns * 1e-9, "ms": self.dt_ns * 1e-6, "steps": 1.0, "s*dt": self.dt_ns * 1e-9}[unit]
 
     def _ratio(self, tau: Any, unit: str) -> Float:
-        """Dt / tau."""
+        """The step over the time constant."""
         tau = np.asarray(tau, np.float64).ravel()
         dt = self._dt(unit)
-        return dt * dt / tau if unit == "s*dt" else dt / tau
+        return np.asarray(dt * dt / tau if unit == "s*dt" else dt / tau)
 
     def _neurons(self, node: Any, sources: tuple[SourceConfig, ...]) -> NeuronsConfig:
         rule = self.model.semantics.rule(node)
@@ -317,7 +352,7 @@ class _Program:
 
 
 def _decay(rule: Rule, ratio: Float) -> Float:
-    return np.exp(-ratio) if rule.decay == "exp" else 1.0 - ratio
+    return np.asarray(np.exp(-ratio) if rule.decay == "exp" else 1.0 - ratio)
 
 
 def _gain(word: str, factor: Float, dt: float, ratio: Float, decay: Float) -> Float:

@@ -28,8 +28,8 @@ SPEC = DeviceSpec(
     capabilities=VOCABULARY.keys() - _NOT_HERE,
     observables=(
         Observable(variable="spikes", unit="events"),
-        Observable(variable="v", unit="model units"),
-        Observable(variable="i", unit="model units"),
+        Observable(variable="v", unit="model units", period_ns=0),
+        Observable(variable="i", unit="model units", period_ns=0, types=("CubaLI", "CubaLIF")),
     ),
     config=IdealConfig,
     map_options=IdealMapOptions,

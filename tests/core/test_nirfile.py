@@ -420,6 +420,63 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
         read_model(3, "nir")
 
 
+def patch(path: Path, name: str, change: Callable[[bytes], bytes], heap: bool = False) -> Path:
+    """Change the 16 bytes of a text's reference, or of the first object of its heap."""
+    with h5py.File(path) as file:
+        spot = file[name].id.get_offset()
+    data = bytearray(path.read_bytes())
+    if heap:
+        spot = int.from_bytes(data[spot + 4 : spot + 12], "little") + 16
+    data[spot : spot + 16] = change(bytes(data[spot : spot + 16]))
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "heap", "words"),
+    [
+        (lambda old: b"\xff\xff\xff\x7f" + old[4:], False, ["2147483647 bytes", "4096"]),
+        (lambda old: old[:4] + (10**6).to_bytes(8, "little") + old[12:], False, ["damaged", "1000000"]),
+        (lambda old: old[:4] + (0).to_bytes(8, "little") + old[12:], False, ["damaged", "no text heap"]),
+        (lambda old: old[:12] + (999).to_bytes(4, "little"), False, ["damaged", "no text 999"]),
+        (lambda old: b"\x09\x00\x00\x00" + old[4:], False, ["damaged", "of 9 bytes"]),
+        (lambda old: bytes(16), True, ["damaged", "no text"]),
+        (lambda old: old[:8] + (2**62).to_bytes(8, "little"), True, ["damaged", "does not add up"]),
+    ],
+    ids=["long", "outside", "no heap", "no object", "longer than stored", "endless heap", "huge object"],
+)
+def test_texts_that_are_not_what_the_file_says(
+    path: Path, change: Callable[[bytes], bytes], heap: bool, words: list[str]
+) -> None:
+    """HDF5 itself allocates what such a file claims, or never returns."""
+    text = refusal(patch(path, "version" if heap else "node/nodes/fc/type", change, heap))
+    for word in words:
+        assert word in text
+
+
+@pytest.mark.parametrize("block", [0, 512])
+def test_fixed_texts_and_user_blocks_are_read(tmp_path: Path, block: int) -> None:
+    path = tmp_path / "model.nir"
+    with h5py.File(path, "w", userblock_size=block) as file:
+        fill(file, {"node": {"type": "NIRGraph", "nodes": NODES, "edges": EDGES}})
+        del file["node/nodes/fc/type"], file["node/nodes/lif/type"], file["node/edges"]
+        file["node/nodes/fc/type"] = np.bytes_(b"Affine")
+        file["node/nodes/lif"].create_dataset("type", data=["LIF"], dtype=h5py.string_dtype())
+        file["node/edges"] = np.array(EDGES, "S20")
+    model = read(path)
+    assert (model.nodes["fc"].type, model.nodes["lif"].type) == ("Affine", "LIF")
+    assert set(model.edges) == set(EDGES)
+
+
+def test_compressed_edges_are_refused_with_a_way_out(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        del file["node/edges"]
+        file["node"].create_dataset("edges", data=EDGES, dtype=h5py.string_dtype(), compression="gzip")
+    text = refusal(path)
+    assert "'edges'" in text
+    assert "without compression" in text
+
+
 FUZZ = """
 import sys
 import numpy as np
@@ -452,7 +509,8 @@ def test_damaged_bytes_end_in_a_model_error(path: Path) -> None:
 
 def test_a_name_that_is_not_utf8_is_refused(path: Path) -> None:
     with h5py.File(path, "a") as file:
-        file["node/nodes"].id.links.create_hard(b"caf\xe9", file["node/nodes/fc"].id, b"weight")
+        nodes, fc = file["node/nodes"], file["node/nodes/fc"]
+        nodes.id.links.create_hard(b"caf\xe9", fc.id, b"weight")
     text = refusal(path)
     assert r"caf\xe9" in text
     assert "not UTF-8" in text

@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hal
-from hal import EVENT, ArrowRecorder, MemoryRecorder, Probe, Signal, archive, read_recording
-from hal.arrow import RecordingError
-from hal.errors import ConfigError, StateError
+from hal import EVENT, ArrowRecorder, MemoryRecorder, Probe, Signal, read_recording
+from hal.errors import ConfigError, RecordingError, StateError
 from hal.fit import Finding
 from hal.recorder import Recorder, RunHeader
+from hal.store import archive
 
 DURATION = 1_000_000
 
@@ -542,7 +542,7 @@ def test_a_full_disk_at_the_end_is_an_error_too(tmp_path: Path) -> None:
 LIMITED = """
     import resource, sys
     import numpy as np
-    from hal.arrow import RecordingError
+    from hal.errors import RecordingError
     from hal.recorder import ArrowRecorder, RunHeader
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -577,7 +577,7 @@ def test_the_system_s_own_refusal_is_reported(tmp_path: Path) -> None:
 def test_a_stimulus_that_does_not_fit_on_the_disk_closes_its_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hal import arrow
+    from hal.store import arrow
 
     real = arrow.StreamWriter.append
     files: list[Any] = []

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 import hal
 from hal import ArrowRecorder, BatchRecording, MemoryRecorder, Probe, Recording, Signal, read_recording
-from hal.arrow import END_OF_STREAM
 from hal.errors import ConfigError, FormatError
 from hal.fit import Finding
 from hal.recorder import Recorder, RunHeader
+from hal.store.arrow import END_OF_STREAM
 
 DURATION = 10_000
 

@@ -11,11 +11,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from hal import arrow
 from hal.errors import FormatError
 from hal.events import EVENT, Records, Signal
 from hal.fit import Finding
-from hal.manifest import INTERVAL, Key, StreamEntry, Tally, read_manifest
+from hal.store import arrow
+from hal.store.manifest import INTERVAL, Key, StreamEntry, Tally, read_manifest
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -17,7 +17,7 @@ import numpy as np
 from nanoarrow.ipc import InputStream
 from numpy.typing import NDArray
 
-from hal.errors import FormatError, HalError
+from hal.errors import FormatError, RecordingError
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """The marker that closes an Arrow IPC stream: continuation word and a message of length zero (Arrow columnar format,
@@ -28,10 +28,6 @@ Columns: TypeAlias = Mapping[str, NDArray[Any]]
 
 _FLOATS = {"float": "float32", "double": "float64"}
 """Arrow's names of floating-point types; those of integers are numpy's."""
-
-
-class RecordingError(HalError, OSError):
-    """A recording could not be written; `.data` has file, rows_safe, events_safe."""
 
 
 def column_schema(array: NDArray[Any]) -> Any:

@@ -12,11 +12,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from hal.arrow import RecordingError, StreamWriter
-from hal.errors import ConfigError
+from hal.errors import ConfigError, RecordingError
 from hal.events import I64, Records, Signal
 from hal.fit import Finding
-from hal.manifest import (
+from hal.store.arrow import StreamWriter
+from hal.store.manifest import (
     INTERVAL,
     Group,
     Key,

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hal.errors import ConfigError, Problem
 from hal.events import I64, MAX_REPORTED, Probe
-from hal.manifest import Key, RunHeader, Tally
+from hal.store.manifest import Key, RunHeader, Tally
 
 
 class Column:

@@ -22,10 +22,10 @@ import attrs
 import nanoarrow
 import numpy as np
 
-from hal import arrow
-from hal.errors import ConfigError, FormatError
+from hal.errors import ConfigError, FormatError, RecordingError
 from hal.events import I64, Probe, Records, Signal
 from hal.fit import Finding
+from hal.store import arrow
 
 FORMAT = "neurohal recording"
 VERSION = 1
@@ -160,7 +160,7 @@ class Manifest:
             new.write_text(to_text(data, indent=1), encoding="utf-8")
             os.replace(new, directory / MANIFEST)
         except OSError as error:
-            raise arrow.RecordingError(
+            raise RecordingError(
                 f"cannot write {directory / MANIFEST}: {error.strerror or error}",
                 hint="the streams are safe; read them back with hal.read_recording",
                 file=str(directory / MANIFEST),

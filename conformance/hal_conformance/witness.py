@@ -1,0 +1,238 @@
+"""Small networks whose answer is known without any simulator: integer weights, no leak, few and separate spikes.
+
+A witness is fed with at most one event per step, so that it does not matter whether a device sums a step before it
+compares, or takes events in one by one. No sum ever equals the threshold where a rule's `>` or `>=` would decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any, Final, Literal
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from hal import nodes
+from hal.events import EVENT, Records, events
+from hal.model import Model
+from hal.semantics import Semantics
+
+Matrix = NDArray[np.float64]
+Reset = Literal["value", "subtract"]
+
+STEP_NS: Final = 1_000_000
+TAIL_STEPS: Final = 32
+"""Silent steps at the end of a stimulus, for devices that answer late."""
+CHANNELS: Final = 4
+
+STRONG, WEAK, THRESHOLD = 6, 3, 4
+"""Reset to a value: one strong event fires, or two weak ones; both by a margin that outlives a small leak."""
+STRONG_EXACT: Final = 4
+"""Where the threshold is subtracted, a strong event leaves nothing, so that no neuron is ever worth two spikes."""
+
+_FIRST: Final = np.array([[1, 0, 0, -2], [2, 2, 0, 0], [0, 0, 2, 1], [0, 2, -2, 0]])
+"""1: strong, 2: weak, -2: as weak, but inhibiting. Rows are neurons, columns input channels."""
+_SECOND: Final = np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 1, 0, 0], [2, 0, 0, 0]])
+"""Each neuron hears one other only, so that simultaneous spikes never meet."""
+
+
+@attrs.frozen(kw_only=True)
+class Dialect:
+    """One way to say what a neuron does after a spike, in words a device may or may not honour."""
+
+    label: str
+    reset: Reset
+    v_min: float | None
+    semantics: Mapping[str, Any]
+
+
+_PLAIN: Final[dict[str, Any]] = {
+    "profile": "nir",
+    "tau_unit": "steps",
+    "decay": "1-dt/tau",
+    "gain": "one",
+    "current_gain": "one",
+}
+DIALECTS: Final = (
+    Dialect(label="reset to 0, >=", reset="value", v_min=None, semantics=_PLAIN | {"compare": ">="}),
+    Dialect(label="reset to 0, >", reset="value", v_min=None, semantics=_PLAIN | {"compare": ">"}),
+    Dialect(
+        label="subtract, >=",
+        reset="subtract",
+        v_min=None,
+        semantics=_PLAIN | {"compare": ">=", "spike_reset": "subtract"},
+    ),
+    Dialect(label="as sinabs", reset="subtract", v_min=-THRESHOLD, semantics={"profile": "sinabs"}),
+)
+NEURONS: Final[tuple[tuple[str, str, Mapping[str, float]], ...]] = (
+    ("neuron.if", "IF", {}),
+    ("neuron.lif", "LIF without leak", {"tau": np.inf}),
+    ("neuron.lif", "LIF, tau of a million steps", {"tau": 1e6}),
+    ("neuron.cuba", "CubaLIF without leak", {"tau_mem": np.inf, "tau_syn": 1.0}),
+    ("neuron.cuba", "CubaLIF, tau of a million steps", {"tau_mem": 1e6, "tau_syn": 1.0}),
+)
+"""(capability, label, time constants in steps). A current with tau_syn of one step lasts for that step alone."""
+FORMS: Final = ("two dense layers", "one dense layer", "two convolutions", "one convolution")
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Witness:
+    """A model and what it answers.
+
+    weights: (out, in) per layer, integers. populations: names, first layer first; the last one feeds the Output.
+    """
+
+    label: str
+    model: Model
+    weights: tuple[Matrix, ...]
+    populations: tuple[str, ...]
+    reset: Reset
+    v_min: float | None
+    input: str = "input"
+    output: str = "output"
+
+    @property
+    def size(self) -> int:
+        """Neurons of the last population."""
+        return len(self.weights[-1])
+
+    def stimulus(self, rng: np.random.Generator, steps: int = 96) -> Records:
+        """Events on random channels, at most one per step, none in the first step or in the last TAIL_STEPS."""
+        at = 1 + np.flatnonzero(rng.random(steps - TAIL_STEPS - 1) < 0.8)
+        return events(at * STEP_NS, rng.integers(0, CHANNELS, at.size))
+
+    def answer(self, stimulus: Records, steps: int) -> dict[str, Records]:
+        """What every population and the Output give, by arithmetic on integers: EVENT records per name."""
+        given = np.zeros((steps, CHANNELS), np.int64)
+        np.add.at(given, (stimulus["t"] // STEP_NS, stimulus["index"]), 1)
+        out: dict[str, Records] = {}
+        for name, weight in zip(self.populations, self.weights, strict=True):
+            given = self._layer(given, weight.astype(np.int64))
+            row, index = np.nonzero(given)
+            out[name] = events(row * STEP_NS, index)
+        out[self.output] = out[self.populations[-1]]
+        return out
+
+    def _layer(self, given: NDArray[np.int64], weight: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Spikes (T, out) of one layer fed with spikes (T, in)."""
+        v = np.zeros(len(weight), np.int64)
+        spikes = np.zeros((len(given), len(weight)), np.int64)
+        for k, row in enumerate(given):
+            v = v + weight @ row
+            fired = v >= THRESHOLD
+            spikes[k] = fired
+            v = np.where(fired, 0 if self.reset == "value" else v - THRESHOLD, v)
+            v = v if self.v_min is None else np.maximum(v, int(self.v_min))
+        return spikes
+
+    def reweighted(self) -> Witness:
+        """The same network with other numbers: what inhibited in the first layer excites."""
+        first = np.abs(self.weights[0])
+        return self._with((first, *self.weights[1:]))
+
+    def _with(self, weights: tuple[Matrix, ...]) -> Witness:
+        changed = {}
+        for layer, weight in enumerate(weights):
+            node: Any = self.model.nodes[f"fc{layer + 1}"]
+            changed[node.name] = attrs.evolve(node, weight=weight.reshape(node.weight.shape))
+        model = Model.of({**self.model.nodes, **changed}, self.model.edges, self.model.semantics)
+        return attrs.evolve(self, model=model, weights=weights)
+
+    def renamed(self, names: Mapping[str, str]) -> Witness:
+        """The same network under other names."""
+
+        def new(name: str) -> str:
+            return names.get(name, name)
+
+        model = Model.of(
+            {new(name): attrs.evolve(node, name=new(name)) for name, node in self.model.nodes.items()},
+            [(new(a), new(b)) for a, b in self.model.edges],
+            self.model.semantics,
+        )
+        return attrs.evolve(
+            self,
+            model=model,
+            populations=tuple(new(name) for name in self.populations),
+            input=new(self.input),
+            output=new(self.output),
+        )
+
+
+def candidates(capabilities: frozenset[str]) -> Iterator[Witness]:
+    """Every witness a device of these capabilities may be offered, in the order in which they are tried.
+
+    Simple neurons first, then the more common rule, then two layers before one and dense before convolutions.
+    """
+    for word, neuron, constants in NEURONS:
+        if word in capabilities:
+            for dialect in DIALECTS:
+                for form in FORMS:
+                    yield make(neuron, constants, dialect, form)
+
+
+def make(neuron: str, constants: Mapping[str, float], dialect: Dialect, form: str) -> Witness:
+    """One witness."""
+    strong = STRONG if dialect.reset == "value" else STRONG_EXACT
+    values = {0: 0, 1: strong, 2: WEAK, -2: -WEAK}
+    layers = (_FIRST, _SECOND) if form.startswith("two") else (_FIRST,)
+    weights = tuple(np.vectorize(values.__getitem__)(layer).astype(np.float64) for layer in layers)
+    populations = ("hidden", "neurons") if len(layers) == 2 else ("neurons",)
+    conv = form.endswith(("convolution", "convolutions"))
+    shaped: dict[str, nodes.Node] = {}
+    shape = _shape(CHANNELS, conv)
+    shaped["input"] = nodes.Input(name="input", input_shape=shape, output_shape=shape)
+    chain = ["input"]
+    for number, (weight, population) in enumerate(zip(weights, populations, strict=True), start=1):
+        out = _shape(len(weight), conv)
+        shaped[f"fc{number}"] = _connection(f"fc{number}", weight, shape, out, conv)
+        shaped[population] = neurons(population, neuron.partition(" ")[0].rstrip(","), out, constants)
+        chain += [f"fc{number}", population]
+        shape = out
+    shaped["output"] = nodes.Output(name="output", input_shape=shape, output_shape=shape)
+    chain.append("output")
+    semantics = Semantics(dt_ns=STEP_NS, **dialect.semantics)
+    return Witness(
+        label=f"{neuron}; {dialect.label}; {form}",
+        model=Model.of(shaped, list(pairwise(chain)), semantics),
+        weights=weights,
+        populations=populations,
+        reset=dialect.reset,
+        v_min=dialect.v_min,
+    )
+
+
+def _shape(size: int, conv: bool) -> tuple[int, ...]:
+    return (size, 1, 1) if conv else (size,)
+
+
+def _connection(
+    name: str, weight: Matrix, given: tuple[int, ...], out: tuple[int, ...], conv: bool
+) -> nodes.Conv2d | nodes.Linear:
+    if not conv:
+        return nodes.Linear(name=name, input_shape=given, output_shape=out, weight=weight)
+    return nodes.Conv2d(
+        name=name,
+        input_shape=given,
+        output_shape=out,
+        weight=weight[:, :, None, None],
+        bias=np.zeros(len(weight)),
+        stride=(1, 1),
+        padding=((0, 0), (0, 0)),
+        dilation=(1, 1),
+        groups=1,
+    )
+
+
+def neurons(name: str, type_name: str, shape: tuple[int, ...], constants: Mapping[str, float]) -> nodes.Node:
+    """A population with the suite's threshold, resting at 0; constants: of time, by parameter."""
+    kind = nodes.PRIMITIVES[type_name]
+    values = {"r": 1.0, "w_in": 1.0, "v_threshold": float(THRESHOLD), "v_leak": 0.0, "v_reset": 0.0, **constants}
+    parameters: dict[str, Any] = {parameter: np.full(shape, values[parameter]) for parameter in kind.parameters}
+    return kind(name=name, input_shape=shape, output_shape=shape, **parameters)
+
+
+def silence() -> Records:
+    """No events."""
+    return np.empty(0, EVENT)

@@ -1,0 +1,111 @@
+"""`hal check` and `hal map`: does it fit, why not, and where everything goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from hal.cli import arguments, fitview, resolve
+from hal.cli.failures import FAILED, BadUsageError
+from hal.cli.show import Page, print_json
+from hal.errors import DoesNotFitError, HalError
+
+if TYPE_CHECKING:
+    from hal.mapping import Mapping
+
+
+def check(given: resolve.ModelArguments, rate: Sequence[str], *, as_json: bool) -> int:
+    """Print what fits and what does not; 1 when anything does not."""
+    from hal import registry
+
+    spec = resolve.device(given.device)
+    rates = arguments.rates(rate)
+    options = resolve.map_options(given, spec)
+    model = resolve.model(given)
+    mapper = registry.mapper(spec.name)
+    for node in rates:
+        resolve.known_node(node, model, "--rate")
+    report = mapper.check(model, options, rates_hz=rates or None)
+    fates: tuple[Any, ...] = ()
+    if report.fits:
+        fates = mapper.map(model, options).fates
+    verdicts = fitview.verdicts(model, report, fates)
+    if as_json:
+        print_json({**report.to_json(), "nodes": [attrs.asdict(verdict) for verdict in verdicts]})
+    else:
+        page = Page()
+        fitview.title(page, given.model, model, report)
+        fitview.nodes(page, verdicts)
+        fitview.resources(page, report)
+        fitview.findings(page, report)
+    return 0 if report.fits else FAILED
+
+
+def map_(given: resolve.ModelArguments, *, seed: int, record: Sequence[str], out: str | None, as_json: bool) -> int:
+    """Print where everything goes, and write the mapping."""
+    from hal import registry
+
+    if out is not None:
+        target = Path(out)
+        if target.is_dir() or not target.parent.is_dir():
+            what = "is a directory" if target.is_dir() else f"there is no directory {target.parent}"
+            raise BadUsageError(f"--out {out}: {what}", hint="give the name of a file, such as net.mapping")
+    spec = resolve.device(given.device)
+    options = resolve.map_options(given, spec)
+    model = resolve.model(given)
+    probes = resolve.probes(record, model)
+    mapper = registry.mapper(spec.name)
+    try:
+        mapping = mapper.map(model, options, record=probes, seed=seed)
+    except DoesNotFitError as error:
+        if as_json:
+            raise
+        page = Page()
+        fitview.title(page, given.model, model, error.report)
+        fitview.nodes(page, fitview.verdicts(model, error.report, ()))
+        fitview.resources(page, error.report)
+        fitview.findings(page, error.report)
+        count = len(error.report.problems())
+        left = f"; {out} was not written" if out else ""
+        raise HalError(
+            f"the model does not fit {spec.name}: {count} {'reason' if count == 1 else 'reasons'}, on stdout{left}"
+        ) from error
+    if out is not None:
+        mapping.save(out)
+    if as_json:
+        print_json(summary(mapping) | {"out": out})
+        return 0
+    page = Page()
+    fitview.title(page, given.model, model, mapping.fit)
+    fitview.nodes(page, fitview.verdicts(model, mapping.fit, mapping.fates))
+    fitview.placement(page, mapping)
+    fitview.findings(page, mapping.fit)
+    fitview.losses(page, mapping)
+    if out is not None:
+        page.gap()
+        page.verbatim(f"written to {out}")
+    return 0
+
+
+def summary(mapping: Mapping) -> dict[str, Any]:
+    """A mapping as a JSON object, without registers and rows."""
+    return {
+        "device": mapping.device,
+        "model": None if mapping.model is None else mapping.model.fingerprint,
+        "semantics": None if mapping.model is None else mapping.model.semantics.to_json(),
+        "fit": mapping.fit.to_json(),
+        "placement": [attrs.asdict(place) for place in fitview.places(mapping)],
+        "fates": [attrs.asdict(fate) for fate in mapping.fates],
+        "losses": [
+            dict(zip(("node", "parameter", "reason", "count"), row, strict=True)) for row in mapping.losses.summary()
+        ],
+        "inputs": [attrs.asdict(port) for port in mapping.inputs],
+        "outputs": [attrs.asdict(port) for port in mapping.outputs],
+        "record": [attrs.asdict(probe) for probe in mapping.record],
+        "step_ns": mapping.step_ns,
+        "speedup": mapping.speedup,
+        "latency_ns": mapping.latency_ns,
+    }
