@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, ClassVar, Final, Literal, TypeVar, Union, cast, get_args, get_origin
 
@@ -466,6 +466,9 @@ def _schema(kind: Any, spec: FieldSpec) -> dict[str, Any]:
     if spec.dtype:
         number = "integer" if np.dtype(spec.dtype).kind in "iu" else "boolean" if spec.dtype == "bool" else "number"
         item: dict[str, Any] = {"type": number, **bounds}
+        if number == "integer":
+            info = np.iinfo(np.dtype(spec.dtype))
+            item = {"minimum": int(info.min), "maximum": int(info.max)} | item
         if spec.infinite:
             item = {"anyOf": [item, {"enum": ["inf", "-inf"]}]}
         data = {"type": "array", "items": item}
@@ -504,8 +507,10 @@ def _kind_schema(kind: Any, bounds: dict[str, Any]) -> dict[str, Any]:
 
 
 def words(given: Any) -> frozenset[str]:
-    """A set of words; a single one may stand for itself."""
-    return frozenset([given] if isinstance(given, str) else given)
+    """A set of words; a single one may stand for itself. What is no collection is kept, to be refused."""
+    if isinstance(given, str):
+        return frozenset([given])
+    return frozenset(given) if isinstance(given, Iterable) else given
 
 
 # --- the base of what users ask of a mapper -------------------------------------------------------------------------

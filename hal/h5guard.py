@@ -45,6 +45,8 @@ def open_guarded(path: Path) -> h5py.File:
     if size > MAX_FILE_BYTES:
         raise ModelError(f"{path}: {size} bytes are over the limit of {MAX_FILE_BYTES}", path=str(path), value=size)
     try:
+        # is_hdf5 says no to a file that may not be read
+        path.open("rb").close()
         if not h5py.is_hdf5(path):
             raise ModelError(
                 f"{path}: not an HDF5 file",

@@ -233,14 +233,8 @@ def batch_problems(batch: EventBatch, port: Port, duration_ns: int | None) -> li
     """Faults of a whole batch, column by column; only a faulty one is looked at sample by sample."""
     splits, events = batch.splits, batch.events
     where = f"stimulus {port.name!r}"
-    if (
-        splits.ndim != 1
-        or not splits.size
-        or splits[0] != 0
-        or splits[-1] != len(events)
-        or (np.diff(splits) < 0).any()
-    ):
-        return [Problem("splits must rise from 0 to the number of events", where, value=splits.ravel()[:8].tolist())]
+    if splits[0] != 0 or splits[-1] != len(events) or (np.diff(splits) < 0).any():
+        return [Problem("splits must rise from 0 to the number of events", where, value=splits[:8].tolist())]
     if not len(events) or any(
         events.dtype.fields is None or name not in events.dtype.fields for name in ("t", "index")
     ):
@@ -248,15 +242,10 @@ def batch_problems(batch: EventBatch, port: Port, duration_ns: int | None) -> li
     if events["t"].dtype.kind not in "iu" or events["index"].dtype.kind not in "iu":
         return event_problems(events, port, None)
     t, index = events["t"], events["index"]
-    good = (
-        0 <= int(index.min())
-        and int(index.max()) < port.size
-        and int(t.min()) >= 0
-        and (duration_ns is None or int(t.max()) < duration_ns)
-    )
-    if good:
+    limits = ((index, port.size), (t, duration_ns))
+    if all(int(v.min()) >= 0 and (end is None or int(v.max()) < end) for v, end in limits):
         falls = np.flatnonzero(t[1:] < t[:-1]) + 1
-        if not np.setdiff1d(falls, splits, assume_unique=False).size:
+        if np.isin(falls, splits).all():
             return []
     return [
         attrs.evolve(fault, where=f"sample {b}, {fault.where}")

@@ -67,10 +67,11 @@ class Projection:
 
 def through(path: tuple[Node, ...], size: int, hwc: frozenset[str]) -> csr_array:
     """The matrix of a path that starts with `size` elements."""
-    result = csr_array(scipy.sparse.eye_array(size, dtype=np.float64))
-    for node in path:
-        step = node_matrix(node, node.name in hwc)
-        result = csr_array(step @ result)
+    if not path:
+        return csr_array(scipy.sparse.eye_array(size, dtype=np.float64))
+    result = node_matrix(path[0], path[0].name in hwc)
+    for node in path[1:]:
+        result = csr_array(node_matrix(node, node.name in hwc) @ result)
     result.eliminate_zeros()
     result.sort_indices()
     return result

@@ -260,6 +260,8 @@ class Semantics:
             object.__setattr__(self, field, value)
             if problem := _field_problem(field, value):
                 problems.append(problem)
+        if not isinstance(self.signals, frozenset) or not all(isinstance(name, str) for name in self.signals):
+            problems.append(Problem("names of Input nodes", "signals", value=self.signals, limit="a set of names"))
         overrides = self.overrides
         if not isinstance(overrides, Mapping) or not all(isinstance(fields, Mapping) for fields in overrides.values()):
             problems.append(Problem("maps node names to {field: value}", "overrides", value=overrides))

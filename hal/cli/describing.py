@@ -15,7 +15,9 @@ from hal.cli.show import Page, add, assemble, duration, number, plain, print_jso
 from hal.config import json_schema
 
 if TYPE_CHECKING:
+    from hal.config import MapOptions
     from hal.device import DeviceSpec
+    from hal.fit import Observable
 
 SCHEMAS: Final = ("map", "open", "config", "profile")
 MAX_LIMITS: Final = 12
@@ -39,6 +41,7 @@ def info(name: str, schema: str | None, *, as_json: bool) -> int:
     _options(
         page, f"Options of the mapper (--option KEY=VALUE of hal check, map, run --device {name})", spec.map_options
     )
+    _approximations(page, spec.map_options)
     _options(page, "Options of the emulator (--open KEY=VALUE of hal run)", spec.open_options)
     return 0
 
@@ -63,6 +66,7 @@ def document(spec: DeviceSpec) -> dict[str, Any]:
     out["capabilities"] = sorted(spec.capabilities)
     out["refused"] = {word: VOCABULARY[word].forbids for word in VOCABULARY if word not in spec.capabilities}
     out |= {name: [attrs.asdict(item) for item in getattr(spec, name)] for name in listed}
+    out["approximations"] = list(spec.map_options.approximations)
     out["map_options"] = json_schema(spec.map_options)
     out["open_options"] = json_schema(spec.open_options)
     return out
@@ -134,15 +138,24 @@ def _limits(limits: tuple[float, ...]) -> str:
 
 
 def _observables(page: Page, spec: DeviceSpec) -> None:
-    made = table("recordable", "unit", "per", "at once", "period", "not together with")
+    made = table("recordable", "unit", "of", "at once", "when", "not together with")
     for seen in spec.observables:
-        at_once = "all" if seen.at_once is None else f"{number(seen.at_once)} per {seen.scope}"
-        period = "" if seen.period_ns is None else f"multiples of {duration(seen.period_ns)}"
-        add(made, seen.variable, seen.unit, seen.per, at_once, period, ", ".join(seen.excludes))
-    page.heading("Recording")
+        at_once = "all" if seen.at_once is None else f"{number(seen.at_once)} {seen.per}s per {seen.scope}"
+        of = ", ".join(seen.types) or "all populations"
+        add(made, seen.variable, seen.unit, of, at_once, _when(seen), ", ".join(seen.excludes))
+    page.heading("Recording (--record)")
     page.table(made)
     for counter in spec.counters:
         page.line(f"counter {counter.name} ({counter.unit}): {counter.meaning}", "dim")
+
+
+def _when(seen: Observable) -> str:
+    if seen.variable == "spikes":
+        return "as they happen"
+    if seen.period_ns is None:
+        return "at the end"
+    period = f"n x {duration(seen.period_ns)}" if seen.period_ns else "n steps"
+    return f"at the end, or every {period}"
 
 
 def _options(page: Page, title: str, cls: type) -> None:
@@ -160,6 +173,10 @@ def _options(page: Page, title: str, cls: type) -> None:
                 about += styled(f"  [{source}]", "dim")
             add(made, field.name, _value(schema), _default(field.default), about)
     page.table(made)
+
+
+def _approximations(page: Page, options: type[MapOptions]) -> None:
+    page.line(f"words for --approximate: {', '.join(options.approximations) or 'none'}")
 
 
 def _value(schema: Mapping[str, Any]) -> str:

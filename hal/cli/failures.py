@@ -53,7 +53,9 @@ def guarded(job: Callable[[], int], *, as_json: bool, debug: bool) -> int:
         except BrokenPipeError:
             # the reader went away (`| head`): not an error, and nothing more can be said to it
             with contextlib.suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, sys.stdout.fileno())
+                os.close(nowhere)
             return FAILED
         except KeyboardInterrupt:
             return _report(BrokenOffError("interrupted; nothing was kept"), as_json, debug=False)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -76,7 +77,7 @@ def golden() -> Path:
 
 def write(path: Path, nodes: dict[str, Any], edges: list[tuple[str, str]] | None = None) -> Path:
     names = list(nodes)
-    graph = nir.NIRGraph(nodes=nodes, edges=edges or list(zip(names, names[1:], strict=False)))
+    graph = nir.NIRGraph(nodes=nodes, edges=edges or list(itertools.pairwise(names)))
     nir.write(path, graph)
     return path
 
@@ -147,3 +148,17 @@ def events(tmp_path: Path) -> Path:
     array["x"] = [0, 2, 1, 2, 2]
     np.save(tmp_path / "events.npy", array)
     return tmp_path / "events.npy"
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A name that would colour the terminal, and another that a table would read as markup."""
+    return write(
+        tmp_path / "hostile.nir",
+        {
+            "input": nir.Input({"input": np.array([3])}),
+            "fc": nir.Linear(np.eye(3, dtype=np.float32)),
+            "cells\x1b[31m[bold]": nir.IF(r=np.ones(3), v_threshold=np.ones(3)),
+            "output": nir.Output({"output": np.array([3])}),
+        },
+    )

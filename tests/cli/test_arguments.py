@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import attrs
 import pytest
@@ -99,6 +99,7 @@ def test_a_key_given_twice() -> None:
 
 @attrs.frozen(kw_only=True)
 class Options(config.MapOptions):
+    approximations: ClassVar[tuple[str, ...]] = ("leak", "reset")
     order: tuple[int, ...] | Literal["auto"] = config.setting("auto", doc="")
     cores: tuple[int, ...] = config.setting((), doc="")
     table: Mapping[str, int] = config.setting(doc="", factory=dict)

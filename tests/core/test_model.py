@@ -643,3 +643,24 @@ def test_models_pickle() -> None:
     again = pickle.loads(pickle.dumps(model))
     assert again.fingerprint == model.fingerprint
     assert len(again.projections()) == len(model.projections())
+
+
+@pytest.mark.parametrize("key", ["nodes", "edges", "semantics", "semantics_given", "fingerprint", "notes", "metadata"])
+@pytest.mark.parametrize("value", [None, 5, "text", [1], [[1]], {"a": 1}, [{"name": 3}], []], ids=repr)
+def test_an_archive_with_a_wrong_entry_is_refused_or_means_the_same(key: str, value: Any) -> None:
+    tree, arrays = simple().flat()
+    try:
+        model = Model.unflat({**tree, key: value}, arrays)
+    except (FormatError, ConfigError):
+        return
+    assert model.fingerprint == simple().fingerprint
+
+
+@pytest.mark.parametrize("field", ["name", "type", "values", "arrays", "metadata"])
+@pytest.mark.parametrize("value", [None, 5, "text", [1], {"a": 1}, {"weight": 3}], ids=repr)
+def test_a_node_with_a_wrong_entry_is_refused(field: str, value: Any) -> None:
+    tree, arrays = simple().flat()
+    nodes = [dict(entry) for entry in tree["nodes"]]
+    nodes[-1][field] = value
+    with pytest.raises(FormatError):
+        Model.unflat({**tree, "nodes": nodes}, arrays)

@@ -1,0 +1,103 @@
+"""What only a process of its own shows: exit codes, the two streams, pipes, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import hal as neurohal
+
+SPECK = ("--device", "speck2f", "--semantics", "sinabs", "--dt", "1ms")
+
+
+def test_exit_codes_and_streams(child, net: Path, leaky: Path, events: Path) -> None:
+    done = child("run", net, *SPECK, "-i", events)
+    assert done.code == 0
+    assert "predicted class: 2" in done.out
+    assert "\x1b" not in done.out + done.err
+    failed = child("check", leaky, *SPECK)
+    assert failed.code == 1
+    assert "\x1b" not in failed.out
+    wrong = child("check", net, "--device", "spek2f")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "did you mean speck2f" in wrong.err
+    assert "Traceback" not in wrong.err
+
+
+def test_json_stands_alone_on_stdout(child, net: Path, leaky: Path, events: Path) -> None:
+    done = child("run", net, "--device", "speck2f", "-i", events, "--json")
+    assert done.code == 1 or json.loads(done.out)["status"] == "ok"
+    assert "no semantics given" in done.err
+    assert len(done.out.splitlines()) == 1
+    failed = child("run", leaky, *SPECK, "-i", events, "--json")
+    assert (failed.code, failed.err) == (1, "")
+    assert json.loads(failed.out)["error"] == "DoesNotFitError"
+
+
+def test_pipes_take_ascii_where_nothing_else_is_known(child, net: Path, events: Path) -> None:
+    done = child("run", net, *SPECK, "-i", events, PYTHONIOENCODING="ascii")
+    assert done.code == 0
+    assert done.out.isascii()
+    assert "####" in done.out
+
+
+def test_columns_are_kept_to(child, net: Path, events: Path) -> None:
+    for width in (60, 100, 140):
+        done = child("run", net, *SPECK, "-i", events, COLUMNS=str(width))
+        lines = [line for line in done.out.splitlines() if str(net) not in line]
+        assert max(map(len, lines)) <= width
+
+
+def test_a_reader_that_stops_early(net: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hal", "info", "speck2f"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    errors = process.stderr.read()
+    process.stderr.close()
+    process.wait(60)
+    assert "Traceback" not in errors
+    assert "error" not in errors
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_keeps_what_was_recorded(net: Path, tmp_path: Path) -> None:
+    out = tmp_path / "rec"
+    arguments = [
+        "run",
+        net,
+        "--device",
+        "ideal",
+        "--semantics",
+        "sinabs",
+        "--dt",
+        "1us",
+        "--duration",
+        "1000s",
+        "--out",
+        out,
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hal", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not out.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    text, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert text == ""
+    assert "interrupted at" in errors
+    assert str(out) in errors
+    assert "Traceback" not in errors
+    assert neurohal.read_recording(out).status == "interrupted"

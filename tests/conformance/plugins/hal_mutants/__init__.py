@@ -1,0 +1,1 @@
+"""Devices that are broken in one way each, made from the reference."""
