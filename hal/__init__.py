@@ -52,7 +52,12 @@ if TYPE_CHECKING:
         Placement as Placement,
         read_mapping as read_mapping,
     )
-    from hal.model import Model as Model, Projection as Projection, read_model as read_model
+    from hal.model import (
+        Model as Model,
+        Projection as Projection,
+        SemanticsWarning as SemanticsWarning,
+        read_model as read_model,
+    )
     from hal.recorder import ArrowRecorder as ArrowRecorder, MemoryRecorder as MemoryRecorder, Recorder as Recorder
     from hal.recording import (
         BatchRecording as BatchRecording,
@@ -86,7 +91,7 @@ _NAMES: Final = {
     "hal.fit": ("Finding", "FitReport", "FitRow", "Observable", "Resource"),
     "hal.mapper": ("Mapper", "Plan"),
     "hal.mapping": ("Fate", "Losses", "Mapping", "Placement", "read_mapping"),
-    "hal.model": ("Model", "Projection", "read_model"),
+    "hal.model": ("Model", "Projection", "SemanticsWarning", "read_model"),
     "hal.recorder": ("ArrowRecorder", "MemoryRecorder", "Recorder"),
     "hal.recording": ("BatchRecording", "Recording", "read_recording"),
     "hal.registry": ("devices", "mapper", "open"),

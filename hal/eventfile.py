@@ -87,7 +87,7 @@ def read_events(
     if start.startswith(b"PK\x03\x04"):
         return _read_npz(path, name, prefer)
     if start == b"\x89HDF\r\n\x1a\n":
-        from hal.nirdata import read_nir_data
+        from hal.nir.data import read_nir_data
 
         return read_nir_data(path, name, sample, prefer)
     suffix = path.suffix.lower()

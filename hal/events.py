@@ -104,12 +104,8 @@ class EventBatch:
         joined = np.concatenate(runs) if runs else np.empty(0, EVENT)
         return cls(joined.astype(EVENT, copy=False), splits)
 
-    def __attrs_post_init__(self) -> None:
-        if self.splits.ndim != 1 or not self.splits.size:
-            raise ConfigError("splits are (B + 1,) integers, at least one", splits=self.splits.shape)
-
     def __len__(self) -> int:
-        return len(self.splits) - 1
+        return max(0, self.splits.size - 1)
 
     def __getitem__(self, b: int) -> Records:
         if not -len(self) <= b < len(self):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,16 +23,13 @@ if TYPE_CHECKING:
 
 Run = Callable[[Checked, int, Any], None]
 
-CUT: Final = ".out"
-"""What `Model.part` appends to the name of a population for the Output where it was cut off."""
-
 
 def split(model: Model, capabilities: frozenset[str]) -> tuple[Model | None, Model, Model | None, list[Finding]]:
     """(front, the chip's part, back, findings): analog parts cut off where the device has no signals of its own.
 
     Front: from Inputs that take signals up to and including the first spiking nodes. Back: what lies between the last
-    spiking nodes and Outputs that give signals. Names stay: a part's Input is named after the population that feeds it,
-    and an Output where it was cut NAME.out.
+    spiking nodes and Outputs that give signals. Names stay: a part's Input is named after the population that feeds it;
+    `cuts` says which Outputs stand where a part was cut off.
     """
     front = set() if "input.signal" in capabilities else _front(model)
     back = set() if "output.signal" in capabilities else _back(model)
@@ -61,11 +58,28 @@ def split(model: Model, capabilities: frozenset[str]) -> tuple[Model | None, Mod
     ]
     chip = [name for name in model.nodes if name not in front and name not in back]
     return (
-        model.part(front) if front else None,
-        model.part(chip),
-        model.part(back) if back else None,
+        _cut(model, front) if front else None,
+        _cut(model, chip),
+        _cut(model, back) if back else None,
         findings,
     )
+
+
+def _cut(model: Model, names: Iterable[str]) -> Model:
+    """A part, with Outputs where it was cut off under names that the model does not have."""
+    inside = set(names)
+    exits = {}
+    for source, target in model.edges:
+        if source in inside and target not in inside and source not in exits:
+            exits[source] = f"{source}.out"
+            while exits[source] in model.nodes:
+                exits[source] += "'"
+    return model.part(inside, exits=exits)
+
+
+def cuts(part: Model, model: Model) -> dict[str, str]:
+    """Where a part was cut off: name of its Output -> the population behind it."""
+    return {name: part.predecessors(name)[0] for name in part.outputs if name not in model.outputs}
 
 
 def _front(model: Model) -> set[str]:
@@ -106,6 +120,10 @@ class HostParts:
 
     def __init__(self, mapping: Mapping, seed: int) -> None:
         probed = {probe.node for probe in mapping.record if probe.variable == "spikes"}
+        self._cuts: dict[str, str] = {}
+        for part in (mapping.front, mapping.on_chip):
+            if part is not None and mapping.model is not None:
+                self._cuts |= cuts(part, mapping.model)
         self.front = _opened(mapping.front, probed, seed)
         self.back = _opened(mapping.back, probed, seed)
         self._parts: tuple[Device, ...] = tuple(part for part in (self.front, self.back) if part is not None)
@@ -125,10 +143,10 @@ class HostParts:
         inner: dict[str, Records | Signal] = dict(stimulus)
         if self.front is not None:
             done = self.front.run({port.name: inner.pop(port.name) for port in self.front.mapping.inputs}, duration_ns)
-            inner |= {name.removesuffix(CUT): spikes for name, spikes in done.spikes.items()}
-            inner |= {name.removesuffix(CUT): signal for name, signal in done.signals.items()}
+            inner |= {self._cuts[name]: spikes for name, spikes in done.spikes.items() if name in self._cuts}
+            inner |= {self._cuts[name]: signal for name, signal in done.signals.items() if name in self._cuts}
             _pass_on(done, recorder)
-        tee = _Tee(recorder)
+        tee = _Tee(recorder, self._cuts)
         chip(inner, duration_ns, tee)
         if self.back is not None:
             heard = inner | tee.events()
@@ -159,14 +177,15 @@ def _pass_on(recording: Recording, recorder: Recorder) -> None:
 class _Tee:
     """A recorder that also keeps the events the host's back part needs."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, cuts: dict[str, str]) -> None:
         self._recorder = recorder
+        self._cuts = cuts
         self._kept: dict[str, list[tuple[NDArray[np.int64], NDArray[np.uint32]]]] = {}
 
     def emit(self, node: str, t: NDArray[np.int64], index: NDArray[np.uint32]) -> None:
         """Keep, and pass on what the user asked for."""
-        if node.endswith(CUT):
-            self._kept.setdefault(node.removesuffix(CUT), []).append((t.copy(), index.copy()))
+        if node in self._cuts:
+            self._kept.setdefault(self._cuts[node], []).append((t.copy(), index.copy()))
         if node in self._recorder.header.nodes:
             self._recorder.emit(node, t, index)
 

@@ -233,8 +233,14 @@ def batch_problems(batch: EventBatch, port: Port, duration_ns: int | None) -> li
     """Faults of a whole batch, column by column; only a faulty one is looked at sample by sample."""
     splits, events = batch.splits, batch.events
     where = f"stimulus {port.name!r}"
-    if splits[0] != 0 or splits[-1] != len(events) or (np.diff(splits) < 0).any():
-        return [Problem("splits must rise from 0 to the number of events", where, value=splits[:8].tolist())]
+    if (
+        splits.ndim != 1
+        or not splits.size
+        or splits[0] != 0
+        or splits[-1] != len(events)
+        or (np.diff(splits) < 0).any()
+    ):
+        return [Problem("splits must rise from 0 to the number of events", where, value=splits.ravel()[:8].tolist())]
     if not len(events) or any(
         events.dtype.fields is None or name not in events.dtype.fields for name in ("t", "index")
     ):

@@ -118,6 +118,8 @@ class Mapper(ABC):
         probes = self._probes(model, record)
         if like is not None:
             require(self.spec.capabilities, "map.like", self.spec.name, "map(like=)")
+            if not isinstance(like, Mapping):
+                raise ConfigError("like= takes a mapping", value=type(like).__name__)
             if like.device != self.spec.name:
                 problem = Problem("made for another device", "like.device", like.device, self.spec.name)
                 raise ConfigError("map(like=) cannot keep that mapping", problems=[problem])
@@ -126,6 +128,9 @@ class Mapper(ABC):
             raise DoesNotFitError(report)
         if plan.config is None or plan.placement is None:
             raise TypeError(f"the mapper of {self.spec.name} gave neither a config nor a reason")
+        if not isinstance(plan.config, self.spec.config):
+            wrong, right = type(plan.config).__name__, self.spec.config.__name__
+            raise TypeError(f"the mapper of {self.spec.name} gave registers of class {wrong}, the spec says {right}")
         self._check_places(model, chip, probes, plan.placement)
         config_module.check(plan.config, f"the configuration made for {self.spec.name}")
         mapping = Mapping(
@@ -192,16 +197,14 @@ class Mapper(ABC):
             findings += self._refusals(model, chip)
         except ModelError as error:
             # a graph whose projections cannot be told: nothing can be said about the rest
-            reason = Finding(
-                level="refused",
-                node=str(error.data.get("node", "")),
-                field="graph",
-                reason=error.message,
-                hint=error.hint,
-            )
-            return FitReport(device=self.spec.name, findings=(reason,)), Plan(), (None, model, None)
+            node = str(error.data.get("node", ""))
+            reasons = [
+                Finding(level="refused", node=node, field="graph", reason=text, hint=error.hint)
+                for text in (error.message, *map(str, error.problems))
+            ]
+            return FitReport(device=self.spec.name, findings=tuple(reasons)), Plan(), (None, model, None)
         plan = self._plan(chip, options, probes, like, seed, rates_hz)
-        said = {(f.node, f.field) for f in plan.findings}
+        said = {(f.node, f.field) for f in plan.findings if f.level == "refused"}
         findings = [f for f in findings if (f.node, f.field) not in said]
         report = FitReport(device=self.spec.name, rows=plan.rows, findings=(*findings, *plan.findings))
         if report.fits and plan.config is None:
@@ -240,9 +243,8 @@ class Mapper(ABC):
         known = {fate.node: fate for fate in planned}
         for part, reason in ((front, "computed before the chip"), (back, "computed after the chip")):
             if part is not None:
-                for name in part.nodes:
-                    if name in model.nodes and name not in known:
-                        known[name] = Fate(node=name, fate="host", reason=reason)
+                own = model.nodes.keys() & part.nodes.keys() - set(part.inputs)
+                known |= {name: Fate(node=name, fate="host", reason=reason) for name in own}
         for name in (*model.inputs, *model.outputs):
             known[name] = Fate(node=name, fate="folded", reason=known[name].reason if name in known else "")
         missing = [name for name in model.nodes if name not in known]
@@ -292,8 +294,10 @@ class Mapper(ABC):
 
     def _probes(self, model: Model, record: Iterable[str | Probe]) -> tuple[Probe, ...]:
         """Record requests checked against the model and the device's observables."""
-        asked = [record] if isinstance(record, str | Probe) else record
+        asked = [record] if isinstance(record, str | Probe) or not isinstance(record, Iterable) else record
         wanted = tuple(Probe(item) if isinstance(item, str) else item for item in asked)
+        if strange := [item for item in wanted if not isinstance(item, Probe)]:
+            raise ConfigError("record takes names of nodes and Probes", value=repr(strange[0]))
         problems = [problem for probe in wanted for problem in self._probe_problems(model, probe)]
         variables = {probe.variable for probe in wanted}
         for observable in self.spec.observables:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingABC
 from difflib import get_close_matches
@@ -15,9 +12,9 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hal.errors import ConfigError, FormatError, Problem
+from hal.errors import ConfigError
 from hal.events import Port, Probe, Records
-from hal.fit import Finding, FitReport, FitRow
+from hal.fit import FitReport
 
 if TYPE_CHECKING:
     from hal.device import DeviceSpec
@@ -50,6 +47,11 @@ class Placement:
         """From one record per node: name plus columns as scalars or arrays of equal length; part and chip default 0."""
         parts = list(parts)
         dtype = np.dtype(BASE_COLUMNS + [(name, "<i8") for name in extras])
+        names = [str(part["node"]) for part in parts]
+        unknown = {column for part in parts for column in part} - set(dtype.names or ())
+        twice = {name for name in names if names.count(name) > 1}
+        if unknown or twice:
+            raise TypeError(f"placement of unknown columns {sorted(unknown)} or of nodes placed twice {sorted(twice)}")
         blocks = []
         for code, part in enumerate(parts):
             index = np.asarray(part["index"])
@@ -60,7 +62,7 @@ class Placement:
                     block[column] = part[column]
             blocks.append(block)
         rows = np.concatenate(blocks) if blocks else np.zeros(0, dtype)
-        return cls(tuple(str(part["node"]) for part in parts), rows)
+        return cls(tuple(names), rows)
 
     def where(self, node: str, index: ArrayLike | None = None) -> Records:
         """The rows of a node, or of some of its neurons (flat indices)."""
@@ -182,11 +184,20 @@ class Losses:
                 node: Any = projection.path[hit[0]]
                 mask = np.zeros(node.weight.size)
                 mask[lost[0]] = 1.0
-                path = list(projection.path)
+                path = [_pattern(other) for other in projection.path]
                 path[hit[0]] = attrs.evolve(node, weight=mask.reshape(node.weight.shape))
                 target, source = attrs.evolve(projection, path=tuple(path)).matrix().nonzero()
                 out.append((projection.source, source.astype(np.int64), projection.target, target.astype(np.int64)))
         return out
+
+
+def _pattern(node: Any) -> Any:
+    """A node with every weight that is not zero set to 1, so that connections behind it can neither cancel nor hide."""
+    for name in ("weight", "scale"):
+        values = getattr(node, name, None)
+        if values is not None:
+            return attrs.evolve(node, **{name: (values != 0).astype(np.float64)})
+    return node
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -263,145 +274,19 @@ class Mapping:
         )
 
     def save(self, path: str | Path) -> None:
-        """One zip of manifest.json and .npy files; `hal.read_mapping` is the inverse. Overwrites atomically."""
-        from hal import config as config_module
+        """One zip of manifest.json and .npy files; `hal.read_mapping` is the inverse. Replaces atomically."""
+        from hal.store import mappings
 
-        arrays: dict[str, NDArray[Any]] = {}
-        models = {
-            name: _pack(list(model.flat()), arrays) if model is not None else None
-            for name, model in (
-                ("model", self.model),
-                ("front", self.front),
-                ("on_chip", None if self.on_chip is self.model else self.on_chip),
-                ("back", self.back),
-            )
-        }
-        manifest = {
-            "format": FORMAT,
-            "device": self.device,
-            "config": _pack(config_module.to_tree(self.config), arrays),
-            "placement": _pack([self.placement.nodes, self.placement.rows], arrays),
-            "fit": self.fit.to_json(),
-            "inputs": [attrs.asdict(port) for port in self.inputs],
-            "outputs": [attrs.asdict(port) for port in self.outputs],
-            "fates": [attrs.asdict(fate) for fate in self.fates],
-            "losses": _pack([self.losses.nodes, self.losses.parameters, self.losses.reasons, self.losses.rows], arrays),
-            "realised": [[node, name, _pack(values, arrays)] for (node, name), values in self.realised.items()],
-            "record": [attrs.asdict(probe) for probe in self.record],
-            "step_ns": self.step_ns,
-            "speedup": self.speedup,
-            "latency_ns": dict(self.latency_ns),
-            "profile_id": self.profile_id,
-            **models,
-        }
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("manifest.json", json.dumps(manifest, default=_plain))
-            for name, values in arrays.items():
-                buffer = io.BytesIO()
-                np.save(buffer, values, allow_pickle=False)
-                archive.writestr(f"{name}.npy", buffer.getvalue())
-        partial.replace(path)
-
-
-def _pack(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
-    """Nested data with every array moved to `arrays` and replaced by a reference."""
-    if isinstance(value, np.ndarray):
-        name = f"a{len(arrays):05d}"
-        arrays[name] = value
-        return {"$array": name}
-    if isinstance(value, MappingABC):
-        return {str(key): _pack(item, arrays) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_pack(item, arrays) for item in value]
-    if isinstance(value, set | frozenset):
-        return sorted(value)
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _plain(value: Any) -> Any:
-    """What a plugin gave as numpy numbers."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{value!r} cannot be saved")
-
-
-def _unpack(value: Any, arrays: MappingABC[str, NDArray[Any]]) -> Any:
-    if isinstance(value, dict):
-        if set(value) == {"$array"}:
-            return arrays[value["$array"]]
-        return {key: _unpack(item, arrays) for key, item in value.items()}
-    return [_unpack(item, arrays) for item in value] if isinstance(value, list) else value
+        mappings.write(self, Path(path))
 
 
 def read_mapping(path: str | Path, spec: DeviceSpec | None = None) -> Mapping:
-    """Read what `Mapping.save` wrote; checked against the device's config schema.
+    """Read what `Mapping.save` wrote, checked against the schema of its device.
 
-    Raises FormatError when the file is no mapping, PluginError when its device is not installed, ConfigError when the
-    registers are not valid.
+    spec: of the device it was made for; default: the registry's.
+    Raises FormatError when the file is no mapping or broken, PluginError when its device is not installed, ConfigError
+    when the registers are not valid.
     """
-    from hal import registry
+    from hal.store import mappings
 
-    path = Path(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            manifest = json.loads(archive.read("manifest.json"))
-            if manifest.get("format") != FORMAT:
-                raise FormatError(f"{path} is not a mapping of this version", value=manifest.get("format"))
-            arrays = {
-                name.removesuffix(".npy"): np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
-                for name in archive.namelist()
-                if name.endswith(".npy")
-            }
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(
-            f"{path} is not a saved mapping",
-            problems=[Problem(str(error))],
-            hint="make one with Mapping.save or `hal map MODEL --device NAME --out FILE`",
-        ) from error
-    return _from_manifest(manifest, arrays, spec or registry.spec(manifest["device"]))
-
-
-def _from_manifest(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], spec: DeviceSpec) -> Mapping:
-    from hal import config as config_module
-    from hal.model import Model
-
-    def ports(key: str) -> tuple[Port, ...]:
-        return tuple(Port(p["name"], tuple(p["shape"]), p["kind"]) for p in manifest[key])
-
-    def model(key: str) -> Model | None:
-        return None if manifest[key] is None else Model.unflat(*_unpack(manifest[key], arrays))
-
-    def probe(data: dict[str, Any]) -> Probe:
-        return Probe(**{**data, "indices": None if data["indices"] is None else tuple(data["indices"])})
-
-    nodes, rows = _unpack(manifest["placement"], arrays)
-    losses = _unpack(manifest["losses"], arrays)
-    fit = manifest["fit"]
-    return Mapping(
-        device=manifest["device"],
-        model=model("model"),
-        config=config_module.from_json(spec.config, _unpack(manifest["config"], arrays)),
-        placement=Placement(tuple(nodes), rows),
-        fates=tuple(Fate(**fate) for fate in manifest["fates"]),
-        fit=FitReport(
-            device=fit["device"],
-            rows=tuple(FitRow(**row) for row in fit["rows"]),
-            findings=tuple(Finding(**finding) for finding in fit["findings"]),
-        ),
-        losses=Losses(tuple(losses[0]), tuple(losses[1]), tuple(losses[2]), losses[3]),
-        realised={(node, name): _unpack(values, arrays) for node, name, values in manifest["realised"]},
-        inputs=ports("inputs"),
-        outputs=ports("outputs"),
-        record=tuple(probe(data) for data in manifest["record"]),
-        step_ns=manifest["step_ns"],
-        speedup=manifest["speedup"],
-        latency_ns=manifest["latency_ns"],
-        front=model("front"),
-        on_chip=model("on_chip"),
-        back=model("back"),
-        profile_id=manifest["profile_id"],
-    )
+    return mappings.read(Path(path), spec)

@@ -19,10 +19,10 @@ from hal import modelparts
 from hal.errors import ConfigError, ModelError, Problem
 from hal.fit import Finding
 from hal.graph import components, cyclic, distances, levels, neighbours, topological
-from hal.nirbuild import build
-from hal.nirfile import read_file
-from hal.nirobject import looks_like_graph, read_object
-from hal.nirraw import Notebook, RawGraph
+from hal.nir.build import build
+from hal.nir.file import read_file
+from hal.nir.object import looks_like_graph, read_object
+from hal.nir.raw import Notebook, RawGraph
 from hal.nodes import AvgPool2d, Delay, Flatten, Input, Node, Output, SumPool2d
 from hal.projecting import Projector, targets
 from hal.projection import Projection

@@ -11,11 +11,11 @@ import numpy as np
 from hal.errors import FormatError, HalError, ModelError, Problem
 from hal.fit import Finding
 from hal.graph import cyclic
-from hal.nirdraft import output_of
-from hal.nirraw import place
+from hal.nir.draft import output_of
+from hal.nir.raw import place
+from hal.nir.shapes import ShapeError
 from hal.nodes import PRIMITIVES, Input, Node, Output
 from hal.semantics import Semantics
-from hal.shapes import ShapeError
 
 if TYPE_CHECKING:
     from hal.model import Model

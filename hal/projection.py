@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from hal.events import I64
+from hal.nir.shapes import flatten_range
 from hal.nodes import (
     Affine,
     Array,
@@ -25,7 +26,6 @@ from hal.nodes import (
     Shape,
     SumPool2d,
 )
-from hal.shapes import flatten_range
 
 
 @attrs.frozen(kw_only=True, eq=False)

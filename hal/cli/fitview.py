@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 import numpy as np
+from rich.table import Table
 from rich.text import Text
 
 from hal.cli.show import Page, add, assemble, duration, number, shape, spans, styled, table
@@ -23,7 +24,8 @@ LEVELS: Final = (
     ("changed", "Changed: runs, and not as the model says", "yellow"),
     ("note", "Notes", "bold"),
 )
-BAR: Final = 12
+BARS: Final = (12, 6, 0)
+"""Columns of a bar in the full, the narrower and the narrowest version of a table."""
 MAX_COLUMNS: Final = 3
 """Resources shown beside each node of a placement; the fullest ones."""
 MAX_NAMES: Final = 8
@@ -109,23 +111,19 @@ def resources(page: Page, report: FitReport) -> None:
     rows = _worst(report.rows)
     if not rows:
         return
-    made = table("resource", "place", "node", "needed", "limit", "unit", "used", "", right=("needed", "limit"))
-    for row in rows:
-        mark = styled("") if row.ok else styled("over", "bold red")
-        used = page.bar(share(row), BAR) + styled(f" {_percent(share(row)):>5}")
-        add(
-            made,
-            row.resource,
-            row.place or "each",
-            row.node,
-            row.needed,
-            row.limit,
-            styled(row.unit, "dim"),
-            used,
-            mark,
-        )
+
+    def build(level: int) -> Table:
+        units = [] if level else ["unit"]
+        made = table("resource", "place", "node", "needed", "limit", *units, "used", "", right=("needed", "limit"))
+        for row in rows:
+            mark = styled("") if row.ok else styled("over", "bold red")
+            used = page.bar(share(row), BARS[level]) + styled(f" {_percent(share(row)):>5}")
+            unit = [] if level else [styled(row.unit, "dim")]
+            add(made, row.resource, row.place or "each", row.node, row.needed, row.limit, *unit, used, mark)
+        return made
+
     page.heading("Resources")
-    page.table(made)
+    page.fitting(build)
 
 
 def _worst(rows: Sequence[FitRow]) -> list[FitRow]:
@@ -243,27 +241,36 @@ def placement(page: Page, mapping: Mapping) -> None:
     rows = places(mapping)
     resources = _fullest(rows)
     several = any(row.chips != (0,) for row in rows)
-    columns = ["layer", "type", "neurons", *(["chip"] if several else []), "core"]
-    made = table(*columns, *resources, right=("neurons",), keep=resources)
-    for row in rows:
-        cells = [page_memory(page, row.used.get(name)) for name in resources]
-        chips = [spans(row.chips)] if several else []
-        kind = "" if mapping.model is None else mapping.model.nodes[row.node].type
-        add(made, row.node, styled(kind, "dim"), row.neurons, *chips, spans(row.cores), *cells)
+
+    def build(level: int) -> Table:
+        types = [] if level == 2 or mapping.model is None else ["type"]
+        chips = ["chip"] if several else []
+        whole = resources if level < 2 else ()
+        made = table("layer", *types, "neurons", *chips, "core", *resources, right=("neurons",), keep=whole)
+        for row in rows:
+            cells: list[Any] = [row.node]
+            cells += [styled(mapping.model.nodes[row.node].type, "dim")] if types and mapping.model is not None else []
+            cells += [row.neurons, *([spans(row.chips)] if several else []), spans(row.cores)]
+            add(made, *cells, *(_memory(page, row.used.get(name), level) for name in resources))
+        return made
+
     page.heading("Placement")
-    page.table(made)
+    page.fitting(build)
     elsewhere = [f"{fate.node} ({fate.reason})" if fate.reason else fate.node for fate in _on_host(mapping)]
     if elsewhere:
         page.line(f"on the host: {', '.join(elsewhere)}", "cyan")
 
 
-def page_memory(page: Page, used: tuple[float, float] | None) -> Text:
-    """A bar with needed of limit."""
+def _memory(page: Page, used: tuple[float, float] | None, level: int) -> Text:
+    """A bar with needed of limit; where there is less room the share, then the share alone."""
     if used is None:
         return styled("")
     needed, limit = used
     of = needed / limit if limit else float(needed > 0)
-    return page.bar(of, BAR // 2) + styled(f" {number(needed)}") + styled(f"/{number(limit)}", "dim")
+    bar = page.bar(of, BARS[level] // 2)
+    return bar + (
+        styled(f" {_percent(of)}") if level else styled(f" {number(needed)}") + styled(f"/{number(limit)}", "dim")
+    )
 
 
 def _fullest(rows: Sequence[Place]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import numpy as np
 from numpy.typing import NDArray
+from rich.table import Table
 
 from hal.cli import fitview
 from hal.cli.show import Page, add, assemble, duration, number, quantity, seconds, shape, spans, styled, table
@@ -20,6 +21,8 @@ CLASSES_MAX: Final = 20
 TOP: Final = 5
 """Neurons named of a larger output."""
 BAR: Final = 24
+BARS: Final = (24, 10, 0)
+"""Columns of a bar in the full, the narrower and the narrowest version of a table."""
 ORDINARY: Final = frozenset({"events_in", "events_out", "synops"})
 """Counters that are shown elsewhere, or expected not to be zero."""
 
@@ -56,41 +59,75 @@ def show(page: Page, title: str, mapping: Mapping, took: Took) -> None:
 # --- activity -------------------------------------------------------------------------------------------------------
 
 
+@attrs.frozen(kw_only=True)
+class Layer:
+    """How active one layer was. synops: of its core, where it has one to itself."""
+
+    node: str
+    cores: tuple[int, ...]
+    spikes: int
+    per_neuron: float
+    rate_hz: float
+    synops: int | None
+
+
 def activity(page: Page, mapping: Mapping, recording: Recording, events: int) -> None:
     """Spikes per layer, and synaptic operations per core."""
-    cores = {place.node: place.cores for place in fitview.places(mapping)}
-    counts = {node: recording.event_count(node) for node in recording.header.nodes}
-    outputs = {port.name for port in mapping.outputs}
-    layers = _ordered([node for node in counts if node not in outputs or not _probed(mapping)], mapping)
-    synops = recording.stats.get("synops")
-    alone = _alone(cores)
-    per_core = synops is not None and bool(alone) and any(node in alone for node in layers)
-    made = table(
-        "layer",
-        "core",
-        "spikes",
-        "per neuron",
-        "rate",
-        "",
-        *(["synops"] if per_core else []),
-        right=("spikes", "per neuron", "rate", "synops"),
-    )
-    longest = max([counts[node] for node in layers] + [events, 1])
-    add(made, styled("stimulus", "dim"), "", events, "", "", page.bar(events / longest, BAR, "blue"))
-    for node in layers:
-        size = int(np.prod(recording.header.nodes[node], dtype=np.int64)) or 1
-        rate = counts[node] / size / (recording.duration_ns * 1e-9) if recording.duration_ns else 0.0
-        cells: list[Any] = [number(counts[node] / size), quantity(rate, "Hz")]
-        cells.append(page.bar(counts[node] / longest, BAR, "blue"))
-        if per_core and synops is not None:
-            cells.append(number(int(synops[alone[node]])) if node in alone else "")
-        add(made, node, spans(cores.get(node, ())), counts[node], *cells)
+    rows = layers(mapping, recording)
+    counted = any(row.synops is not None for row in rows)
+    longest = max([row.spikes for row in rows] + [events, 1])
+
+    def build(level: int) -> Table:
+        rates = [] if level == 2 else ["per neuron", "rate"]
+        made = table(
+            "layer",
+            "core",
+            "spikes",
+            *rates,
+            "",
+            *(["synops"] if counted else []),
+            right=("spikes", "per neuron", "rate", "synops"),
+        )
+        blank = [""] * len(rates)
+        add(made, styled("stimulus", "dim"), "", events, *blank, page.bar(events / longest, BARS[level], "blue"))
+        for row in rows:
+            of = [number(row.per_neuron), quantity(row.rate_hz, "Hz")] if rates else []
+            bar = page.bar(row.spikes / longest, BARS[level], "blue")
+            synops = [] if not counted else [""] if row.synops is None else [number(row.synops)]
+            add(made, row.node, spans(row.cores), row.spikes, *of, bar, *synops)
+        return made
+
     page.heading(f"Activity in {duration(recording.duration_ns)}")
-    page.table(made)
-    if synops is not None and not per_core and synops.any():
-        page.line(f"synaptic operations: {_by_core(synops)}")
+    page.fitting(build)
+    total = recording.stats.get("synops")
+    if total is not None and not counted and total.any():
+        page.line(f"synaptic operations: {_by_core(total)}")
     for (node, variable), signal in recording.traces.items():
         page.line(f"{node}.{variable}: trace of {number(len(signal.t))} x {number(signal.values.shape[1])} values")
+
+
+def layers(mapping: Mapping, recording: Recording) -> list[Layer]:
+    """What was recorded, in the model's order; Outputs only where no layer was recorded by name."""
+    cores = {place.node: place.cores for place in fitview.places(mapping)}
+    outputs = {port.name for port in mapping.outputs}
+    names = [node for node in recording.header.nodes if node not in outputs or not _probed(mapping)]
+    synops = recording.stats.get("synops")
+    alone = _alone(cores) if synops is not None else {}
+    out = []
+    for node in _ordered(names, mapping):
+        spikes = recording.event_count(node)
+        per_neuron = spikes / (int(np.prod(recording.header.nodes[node], dtype=np.int64)) or 1)
+        out.append(
+            Layer(
+                node=node,
+                cores=cores.get(node, ()),
+                spikes=spikes,
+                per_neuron=per_neuron,
+                rate_hz=per_neuron / (recording.duration_ns * 1e-9) if recording.duration_ns else 0.0,
+                synops=int(synops[alone[node]]) if synops is not None and node in alone else None,
+            )
+        )
+    return out
 
 
 def _probed(mapping: Mapping) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from rich import box
@@ -107,8 +107,20 @@ class Page:
         encoding = self.console.encoding or "utf-8"
         return row.encode(encoding, "replace").decode(encoding)
 
+    def fitting(self, build: Callable[[int], Table]) -> None:
+        """The fullest of a table's versions that fits the width. build: 0 has everything, 1 and 2 leave things out."""
+        made = build(0)
+        unbounded = self.console.options.update(max_width=100 * self.console.width)
+        for level in (1, 2):
+            if self.console.measure(made, options=unbounded).maximum <= self.console.width:
+                break
+            made = build(level)
+        self._print(made)
+
     def bar(self, share: float, width: int, style: str | None = None) -> Text:
         """A bar of `share` of the width; over 1 it is full and red, as the number beside it says."""
+        if width <= 0:
+            return Text("")
         shown = min(max(share, 0.0), 1.0) if share == share else 0.0
         colour = style or ("red" if share > 1 else "yellow" if share > NEARLY_FULL else "green")
         if self.plain:

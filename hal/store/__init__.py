@@ -1,1 +1,1 @@
-"""How a recording lies on disk: Arrow streams, a manifest, and what can be read back after a crash."""
+"""What lies on disk: mappings in a zip; recordings as Arrow streams with a manifest, readable after a crash."""

@@ -49,10 +49,14 @@ def test_pipes_take_ascii_where_nothing_else_is_known(child, net: Path, events: 
 
 
 def test_columns_are_kept_to(child, net: Path, events: Path) -> None:
-    for width in (60, 100, 140):
+    for width in (60, 80, 100, 140):
         done = child("run", net, *SPECK, "-i", events, COLUMNS=str(width))
         lines = [line for line in done.out.splitlines() if str(net) not in line]
         assert max(map(len, lines)) <= width
+        row = next(line for line in lines if line.startswith("cells"))
+        # nothing is cut off: less is shown instead
+        assert ("9/16,384" in row) == (width >= 100)
+        assert ("0.1%" in row) == (width < 100)
 
 
 def test_a_reader_that_stops_early(net: Path) -> None:

@@ -28,8 +28,8 @@ def test_bars_where_only_ascii_can_be_shown(share: float, text: str) -> None:
 
 
 def test_colours_say_how_full() -> None:
-    bars = [page("utf-8").bar(share, 4) for share in (0.5, 0.9, 1.0, 1.1)]
-    styles = [str(bar.spans[0].style if bar.spans else bar.style) for bar in bars]
+    marked = [page("utf-8").bar(share, 4).markup for share in (0.5, 0.9, 1.0, 1.1)]
+    styles = [next(word for word in ("green", "yellow", "red") if f"[{word}]" in text) for text in marked]
     assert styles == ["green", "yellow", "yellow", "red"]
 
 
@@ -91,3 +91,16 @@ def test_what_json_can_hold() -> None:
 
     given = {"a": np.arange(2), 3: {"y", "x"}, "t": (1, np.float64(2.0)), "o": object}
     assert show.plain(given) == {"a": [0, 1], "3": ["x", "y"], "t": [1, 2.0], "o": "<class 'object'>"}
+
+
+def test_the_fullest_version_of_a_table_that_fits() -> None:
+    made = page("utf-8")
+
+    def build(level: int) -> show.Table:
+        table = show.table("x")
+        show.add(table, ("wide" * 30, "middle" * 9, "small")[level])
+        return table
+
+    made.fitting(build)
+    made.console.file.flush()
+    assert made.console.file.buffer.getvalue().decode().splitlines()[-1] == "middle" * 9  # type: ignore[attr-defined]

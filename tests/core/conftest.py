@@ -103,12 +103,12 @@ class Net:
         pairs = zip(parts, parts[1:], strict=False)
         return self.model([*parts], [(a.name, b.name) for a, b in pairs], **semantics)
 
-    def relay(self, size: int = 2, **semantics: Any) -> Model:
+    def relay(self, size: int = 2, threshold: float = 1.0, **semantics: Any) -> Model:
         """input -> fc (identity) -> cells (IF) -> output: every event comes out again in its step."""
         return self.chain(
             self.input("input", size),
             self.linear("fc", np.eye(size)),
-            self.spiking("cells", size),
+            self.spiking("cells", size, v_threshold=threshold),
             self.output("output", size),
             **semantics,
         )
@@ -234,7 +234,7 @@ class ToyMapper(Mapper):
             realised=realised,
             step_ns=model.semantics.dt_ns if self.spec.clock.kind == "clocked" else None,
             speedup=SPEEDUPS.get(self.spec.name, 1.0),
-            latency_ns={name: 5 for name in model.outputs},
+            latency_ns=dict.fromkeys(model.outputs, 5),
         )
 
     def _row(self, name: str, needed: float, limit: float, unit: str, node: str = "") -> FitRow:

@@ -17,7 +17,7 @@ from hal.events import MAX_REPORTED, event_problems, signal_problems
 
 
 def test_an_event_is_twelve_bytes_of_time_and_index() -> None:
-    assert EVENT == np.dtype([("t", "<i8"), ("index", "<u4")])
+    assert np.dtype([("t", "<i8"), ("index", "<u4")]) == EVENT
     assert EVENT.itemsize == 12
 
 

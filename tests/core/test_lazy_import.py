@@ -17,7 +17,8 @@ HEAVY = ("numpy", "scipy", "h5py", "numba", "nanoarrow", "cattrs", "structlog", 
 CHIPS = ("hal_dynapcnn", "hal_ideal", "hal_emulators", "hal_conformance")
 OPEN_NAMES = [
     "open mapper devices read_model read_semantics read_recording read_mapping read_events read_stimulus from_xytp",
-    "events raster EVENT Signal EventBatch Port Probe Semantics Model Projection DeviceSpec Device Clock Reset",
+    "events raster EVENT Signal EventBatch Port Probe Semantics SemanticsWarning Model Projection",
+    "DeviceSpec Device Clock Reset",
     "Mapper Plan Mapping Placement Fate Losses Resource Observable FitRow Finding FitReport",
     "Recorder MemoryRecorder ArrowRecorder Recording BatchRecording",
 ]

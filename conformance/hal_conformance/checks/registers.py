@@ -27,7 +27,7 @@ def _no_like(ctx: Context) -> None:
     refused("map.like", "map(like=)", lambda: ctx.mapper().map(ctx.witness.model, like=mapping))
 
 
-@check("MAP-010", level="silver", requires={"map.like"}, twin=_no_like)
+@check("MAP-009", level="silver", requires={"map.like"}, twin=_no_like)
 def check_like(ctx: Context) -> None:
     """Given a mapping, when the model's weights change and it is mapped like it, then only numbers change."""
     before, changed = ctx.mapping(), ctx.witness.reweighted()
@@ -61,7 +61,7 @@ def _no_adopt(ctx: Context) -> None:
     refused("map.adopt", "adopt", lambda: ctx.mapper().adopt(config))
 
 
-@check("MAP-011", level="silver", requires={"map.adopt"}, twin=_no_adopt)
+@check("MAP-010", level="silver", requires={"map.adopt"}, twin=_no_adopt)
 def check_adopt(ctx: Context) -> None:
     """Given registers alone, when they are adopted, then they run as the mapping they came from."""
     mapping = ctx.mapping()
@@ -84,7 +84,7 @@ def _no_edit(ctx: Context) -> None:
     refused("map.edit", "with_config", lambda: mapping.with_config(mapping.config))
 
 
-@check("MAP-012", level="silver", requires={"map.edit"}, twin=_no_edit)
+@check("MAP-011", level="silver", requires={"map.edit"}, twin=_no_edit)
 def check_edit(ctx: Context) -> None:
     """Given a mapping, when its registers are edited, then places stay and a value out of range is refused by name."""
     mapping = ctx.mapping()

@@ -10,9 +10,10 @@ import numpy as np
 
 from hal.capabilities import require
 from hal.device import Reset
-from hal.errors import CapabilityError, ConfigError, DeviceBusyError, StateError
-from hal.fit import Finding, FitReport
+from hal.errors import CapabilityError, ConfigError, DeviceBusyError, DoesNotFitError, StateError
+from hal.fit import Finding, FitReport, FitRow
 from hal.mapper import Plan
+from hal.mapping import Mapping as ChipMapping
 from hal.mapping import Placement
 from hal.recording import BatchRecording
 from hal_ideal.device import IdealDevice
@@ -20,19 +21,18 @@ from hal_ideal.mapper import IdealMapper
 
 
 class Mapper(IdealMapper):
-    """The reference's, with registers adopted by way of a fixed mapping of them."""
-
-    seen = {}
+    """The reference's, and registers are adopted by remembering what they were made from."""
 
     def map(self, model, options=None, **more):
         made = super().map(model, options, **more)
-        type(self).seen[repr(made.config)] = made
+        MADE[repr(made.config)] = made
         return made
 
     def _adopt(self, config):
-        return attrs.evolve(self.seen[repr(config)], model=None, on_chip=None)
+        return attrs.evolve(MADE[repr(config)], model=None, on_chip=None)
 
 
+MADE = {}
 DEVICES = defaultdict(lambda: IdealDevice)
 MAPPERS = defaultdict(lambda: Mapper)
 
@@ -115,10 +115,36 @@ class RunsUnloaded(IdealDevice):
 # --- mapping --------------------------------------------------------------------------------------------------------
 
 
-@mapper("unsaveable")
-class Unsaveable(Mapper):
-    def _plan(self, *args):
-        return attrs.evolve(super()._plan(*args), latency_ns={"output": np.int64(0)})
+@attrs.frozen(kw_only=True, eq=False)
+class HalfMapping(ChipMapping):
+    def save(self, path):
+        whole = {f.name: getattr(self, f.name) for f in attrs.fields(ChipMapping)}
+        ChipMapping(**{**whole, "fates": self.fates[1:]}).save(path)
+
+
+@mapper("saves-half")
+class SavesHalf(Mapper):
+    def map(self, model, options=None, **more):
+        made = super().map(model, options, **more)
+        return HalfMapping(**{f.name: getattr(made, f.name) for f in attrs.fields(ChipMapping)})
+
+
+@mapper("first-reason")
+class FirstReason(Mapper):
+    def _plan(self, model, *args):
+        size = sum(node.size for node in model.populations())
+        rows = [
+            FitRow(resource="neurons", place=f"core {core}", node="", needed=size, limit=1000, unit="neurons", ok=False)
+            for core in range(2 if size > 1000 else 0)
+        ]
+        return attrs.evolve(super()._plan(model, *args), rows=rows)
+
+    def map(self, model, options=None, **more):
+        try:
+            return super().map(model, options, **more)
+        except DoesNotFitError as error:
+            error.problems = error.problems[:1]
+            raise
 
 
 @mapper("refuses-all")
@@ -575,6 +601,16 @@ class HalfMoved(IdealDevice):
         except ConfigError:
             if self.state == "loaded":
                 self._network.reset(1)
+            raise
+
+
+@device("counts-refused")
+class CountsRefused(IdealDevice):
+    def run(self, stimulus, duration_ns, **more):
+        try:
+            return super().run(stimulus, duration_ns, **more)
+        except ConfigError:
+            self._run_number += 1
             raise
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hal.errors import ModelError
 from hal.model import Model, read_model
-from hal.shapes import (
+from hal.nir.shapes import (
     ShapeError,
     conv_output,
     explicit_padding,

@@ -9,9 +9,9 @@ from typing import Any, Final
 import attrs
 import numpy as np
 
-from hal.nirraw import MAX_RANK, OPTIONAL, Notebook, RawNode, place
+from hal.nir.raw import MAX_RANK, OPTIONAL, Notebook, RawNode, place
+from hal.nir.shapes import Pads, ShapeError, conv_output, explicit_padding, flatten_output, pool_output, spread
 from hal.nodes import PRIMITIVES, Array, Node, Shape
-from hal.shapes import Pads, ShapeError, conv_output, explicit_padding, flatten_output, pool_output, spread
 
 MAX_NODE_SIZE: Final = 2**25
 """Elements of a node's input or output: 33 million, more than any published chip has neurons."""

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from hal.nirraw import (
+from hal.nir.raw import (
     FIELDS,
     GRAPH,
     MAX_EDGES,

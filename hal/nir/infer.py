@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from hal.graph import Edge, neighbours, reachable
-from hal.nirdraft import Draft
-from hal.nirraw import Notebook, place
+from hal.nir.draft import Draft
+from hal.nir.raw import Notebook, place
 from hal.nodes import Shape
 
 BATCH_HINT = "a batch axis? read_model(..., drop_batch_axis=True) drops leading axes of length 1"

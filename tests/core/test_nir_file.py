@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-import hal.h5guard
+import hal.nir.h5guard
 from hal.errors import ModelError
 from hal.model import Model, read_model
 
@@ -365,13 +365,13 @@ def test_a_few_nested_graphs_are_flattened(tmp_path: Path) -> None:
 
 
 def test_limits_count_the_whole_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hal.h5guard, "MAX_TOTAL_BYTES", 40)
+    monkeypatch.setattr(hal.nir.h5guard, "MAX_TOTAL_BYTES", 40)
     assert "all datasets together are over the limit" in refusal(path)
     monkeypatch.undo()
-    monkeypatch.setattr(hal.h5guard, "MAX_LINKS", 10)
+    monkeypatch.setattr(hal.nir.h5guard, "MAX_LINKS", 10)
     assert "too many links" in refusal(path)
     monkeypatch.undo()
-    monkeypatch.setattr(hal.h5guard, "MAX_FILE_BYTES", 100)
+    monkeypatch.setattr(hal.nir.h5guard, "MAX_FILE_BYTES", 100)
     assert "over the limit of 100" in refusal(path)
 
 

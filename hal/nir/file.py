@@ -15,9 +15,9 @@ import attrs
 import h5py
 import numpy as np
 
-from hal.h5guard import HDF5_FAULTS, Guard, dtype_of, is_text, open_guarded
-from hal.h5text import Texts
-from hal.nirraw import (
+from hal.nir.h5guard import HDF5_FAULTS, Guard, dtype_of, is_text, open_guarded
+from hal.nir.h5text import Texts
+from hal.nir.raw import (
     FIELDS,
     GRAPH,
     MAX_EDGES,

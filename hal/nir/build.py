@@ -5,9 +5,9 @@ from __future__ import annotations
 import attrs
 
 from hal.graph import Edge, cyclic, neighbours, one_cycle, reachable
-from hal.nirdraft import Draft, draft, finish
-from hal.nirinfer import infer
-from hal.nirraw import MAX_EDGES, Notebook, RawGraph, RawNode, nearest, place
+from hal.nir.draft import Draft, draft, finish
+from hal.nir.infer import infer
+from hal.nir.raw import MAX_EDGES, Notebook, RawGraph, RawNode, nearest, place
 from hal.nodes import PRIMITIVES, Node
 
 

@@ -17,8 +17,8 @@ import h5py
 import numpy as np
 
 from hal.errors import ModelError
-from hal.h5text import Texts
-from hal.nirraw import MAX_NAME, MAX_RANK, Notebook, place
+from hal.nir.h5text import Texts
+from hal.nir.raw import MAX_NAME, MAX_RANK, Notebook, place
 
 MAX_FILE_BYTES = 2**30
 """Size of the file on disk."""
