@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -18,11 +17,12 @@ import attrs
 import numpy as np
 
 from hal import intake
-from hal.capabilities import VOCABULARY, require
-from hal.config import MapOptions, OpenOptions
+from hal.capabilities import require
+from hal.config import OpenOptions
 from hal.errors import ConfigError, DeviceTimeoutError, Problem, StateError
 from hal.events import BatchStimulus, Port, Stimulus
-from hal.fit import Observable, Resource
+from hal.fit import Finding
+from hal.spec import COUNTERS, Clock, Column, DeviceSpec, Reset
 
 if TYPE_CHECKING:
     from hal.host import HostParts
@@ -30,99 +30,27 @@ if TYPE_CHECKING:
     from hal.recorder import Recorder, RunHeader
     from hal.recording import BatchRecording, Recording
 
-COUNTERS = (
-    "events_in",
-    "events_out",
-    "synops",
-    "dropped",
-    "late",
-    "clipped_input",
-    "saturated",
-    "overflowed",
-    "stalled_ns",
-    "pending",
-)
-"""The closed set of counters every recording may carry, per core; a spec adds its own."""
+__all__ = ["COUNTERS", "Clock", "Column", "Device", "DeviceSpec", "Reset", "probed_events", "recorded_events"]
 
 
-class Reset(enum.Enum):
-    """How far back a reset goes."""
+class Watch:
+    """Called as a run advances: breaks it off with DeviceTimeoutError once its wall time is up."""
 
-    STATE = "state"
-    """Dynamics, queues and clock; what was learned stays, runs go on being numbered."""
-    LOADED = "loaded"
-    """As just after load."""
-    CONFIG = "config"
-    """Memories erased, nothing loaded."""
-    POWER = "power"
-    """As after switching on."""
+    def __init__(self, timeout_s: float | None) -> None:
+        number = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
+        if timeout_s is not None and not (number and timeout_s >= 0):
+            raise ConfigError("a time-out is a number of seconds >= 0, or None", timeout_s=timeout_s)
+        self.timeout_s = timeout_s
+        self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
 
-
-@attrs.frozen(kw_only=True)
-class Clock:
-    """How a device keeps time. Quanta and max_run are in device ns; the core multiplies by a mapping's speedup.
-
-    kind: clocked (steps), event (no time of its own) or continuous. quantum_in_ns, quantum_out_ns: grid of event
-    times. free_running: state moves on between runs.
-    """
-
-    kind: Literal["clocked", "event", "continuous"]
-    quantum_in_ns: int = 1
-    quantum_out_ns: int = 1
-    max_run_ns: int | None = None
-    free_running: bool = False
-
-
-@attrs.frozen(kw_only=True)
-class Column:
-    """A chip-specific column of the placement: its unit and meaning."""
-
-    name: str
-    unit: str
-    meaning: str
-
-
-def _words(words: Iterable[str]) -> frozenset[str]:
-    return frozenset(words)
-
-
-@attrs.frozen(kw_only=True)
-class DeviceSpec:
-    """Everything about a device that does not depend on a model. Plain data; making one opens nothing."""
-
-    name: str
-    family: str
-    summary: str
-    clock: Clock
-    config: type
-    aliases: tuple[str, ...] = ()
-    kinds: tuple[Literal["emulator", "hardware"], ...] = ("emulator",)
-    capabilities: frozenset[str] = attrs.field(default=frozenset(), converter=_words)
-    resources: tuple[Resource, ...] = ()
-    observables: tuple[Observable, ...] = (Observable(variable="spikes", unit="events"),)
-    map_options: type[MapOptions] = MapOptions
-    open_options: type[OpenOptions] = OpenOptions
-    profile: type | None = None
-    ports: tuple[Port, ...] = ()
-    placement_extras: tuple[Column, ...] = ()
-    counters: tuple[Column, ...] = ()
-    loads: tuple[str, ...] = ()
-    exports: tuple[str, ...] = ()
-    cores: int = 1
-
-    @capabilities.validator
-    def _known_words(self, _: Any, value: frozenset[str]) -> None:
-        unknown = sorted(value - VOCABULARY.keys())
-        if unknown:
-            raise ConfigError(
-                f"{self.name} declares capabilities that are not in the vocabulary",
-                problems=[Problem("unknown capability", word, limit="hal.capabilities.VOCABULARY") for word in unknown],
+    def __call__(self, t_ns: int) -> None:
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise DeviceTimeoutError(
+                f"the run did not end within {self.timeout_s} s; it had reached {t_ns} ns",
+                hint="give it more time, or a shorter duration",
+                timeout_s=self.timeout_s,
+                t_ns=t_ns,
             )
-
-    @property
-    def all_counters(self) -> tuple[str, ...]:
-        """Names of the counters its recordings may carry."""
-        return COUNTERS + tuple(column.name for column in self.counters)
 
 
 class Device(ABC):
@@ -154,6 +82,7 @@ class Device(ABC):
         self._run_number = 0
         self._t0_ns = 0
         self._broken_off = False
+        self._partial: Recording | None = None
 
     # --- what an author writes ---------------------------------------------------------------------------------
 
@@ -191,11 +120,17 @@ class Device(ABC):
     @property
     def mapping(self) -> Mapping:
         """What is loaded; StateError when nothing is."""
+        self._require_open()
         if self._mapping is None:
             raise StateError(
                 f"nothing is loaded on {self.spec.name}", hint="call load(mapping) first", state=self.state
             )
         return self._mapping
+
+    @property
+    def partial(self) -> Recording | None:
+        """What was recorded of the last run if it was broken off, whatever broke it off."""
+        return self._partial
 
     @property
     def run_number(self) -> int:
@@ -213,7 +148,15 @@ class Device(ABC):
 
     def load(self, mapping: Mapping) -> None:
         """Put a mapping on the chip. Raises StateError when closed, ConfigError when it was made for another device."""
+        from hal.host import HostParts
+        from hal.mapping import Mapping
+
         self._require_open()
+        if not isinstance(mapping, Mapping):
+            hint = (
+                "hal.read_mapping reads a saved one" if isinstance(mapping, str | Path) else "hal.mapper(...).map(...)"
+            )
+            raise ConfigError("load takes a mapping", value=type(mapping).__name__, hint=hint)
         if mapping.device not in (self.spec.name, *self.spec.loads):
             raise ConfigError(
                 f"this mapping was made for {mapping.device}, the device is {self.spec.name}",
@@ -229,11 +172,11 @@ class Device(ABC):
                 problems=[Problem("wrong individual", "mapping.profile_id", mapping.profile_id, own)],
                 hint="open with that profile, or map with this one",
             )
-        self._load(mapping)
+        # a load that fails half way leaves nothing that could be run
         self._drop_host()
+        self._mapping, self._state = None, "open"
+        self._load(mapping)
         if mapping.front is not None or mapping.back is not None:
-            from hal.host import HostParts
-
             self._host = HostParts(mapping, seed=self.seed)
         self._mapping, self._state = mapping, "loaded"
         self._run_number = self._t0_ns = 0
@@ -282,19 +225,9 @@ class Device(ABC):
             ConfigError: everything wrong with stimulus and duration, before anything runs.
         """
         mapping = self._ready()
-        _check_timeout(timeout_s)
+        watch = Watch(timeout_s)
         checked = intake.check(stimulus, self._ports(), duration_ns, mapping.step_ns, self._max_run_ns())
-        recorder = self._recorder(to, recorder)
-        with self._recorded(recorder, self._header(duration_ns, checked), timeout_s) as box:
-            self._emit_inputs(checked, recorder)
-            if self._host is None:
-                self._run(checked, duration_ns, recorder)
-            else:
-                self._host.run(checked, duration_ns, recorder, self._run)
-        recording: Recording = box[0]
-        self._t0_ns += duration_ns
-        self._run_number += 1
-        return recording
+        return self._run_checked(checked, duration_ns, self._recorder(to, recorder), watch)
 
     def run_batch(
         self,
@@ -310,29 +243,46 @@ class Device(ABC):
             stimuli: per input port an EventBatch or a sequence of B stimuli; all keys have equal B.
             duration_ns: model ns, the same for all.
             workers: how many threads may be used; results do not depend on it.
-            timeout_s: wall seconds for the whole batch.
+            timeout_s: wall seconds for the whole batch; the error's data carries the recordings so far.
+
+        A sample whose run raises stops nothing: it is "untrusted", with the error among its diagnostics.
         """
+        from hal.recorder import MemoryRecorder
         from hal.recording import BatchRecording
 
         self._ready()
         if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
             raise ConfigError("workers must be a positive integer", workers=workers)
-        _check_timeout(timeout_s)
+        watch = Watch(timeout_s)
         batch = intake.check_batch(stimuli, self._ports(), duration_ns, self.mapping.step_ns, self._max_run_ns())
         require(self.spec.capabilities, "reset.state", self.spec.name, "run_batch (it resets between samples)")
         self.reset(Reset.STATE)
-        if self._host is None and timeout_s is None and len(batch):
+        if self._host is None and timeout_s is None and self._quantum_ns() == 1:
+            # whatever breaks it off leaves dynamics that nobody knows
+            self._broken_off = True
             done = self._run_batch(batch, duration_ns, workers)
+            self._broken_off = False
             if done is not None:
                 self._t0_ns = duration_ns
                 self._run_number += len(batch)
                 return done
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        recordings = []
+        recordings: list[Recording] = []
         for sample in batch:
             self.reset(Reset.STATE)
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            recordings.append(self.run(sample, duration_ns, timeout_s=left))
+            try:
+                recordings.append(self._run_checked(sample, duration_ns, MemoryRecorder(), watch))
+            except DeviceTimeoutError as error:
+                error.data["recordings"] = tuple(recordings)
+                raise
+            except Exception as error:
+                if self._partial is None:
+                    raise
+                reason = f"the run broke off: {type(error).__name__}: {error}"
+                finding = Finding(level="refused", node="", field="run", reason=reason)
+                diagnostics = (*self._partial.diagnostics, finding)
+                recordings.append(attrs.evolve(self._partial, status="untrusted", diagnostics=diagnostics))
+                self._t0_ns = duration_ns
+                self._run_number += 1
         return BatchRecording.of(recordings)
 
     def close(self) -> None:
@@ -440,40 +390,46 @@ class Device(ABC):
             "profile_id": self.mapping.profile_id,
         }
 
+    def _quantum_ns(self) -> int:
+        """The grid of input times in model ns."""
+        return max(1, round(self.spec.clock.quantum_in_ns * self.mapping.speedup))
+
+    def _run_checked(self, stimulus: intake.Checked, duration_ns: int, recorder: Recorder, watch: Watch) -> Recording:
+        """One run of a checked stimulus; numbers and times move on only when it ends well."""
+        floored, moved = intake.floored(stimulus, self._quantum_ns())
+        self._partial = None
+        with self._recorded(recorder, self._header(duration_ns, stimulus), watch) as box:
+            for finding in moved:
+                recorder.note(finding)
+            self._emit_inputs(floored, recorder)
+            if self._host is None:
+                self._run(floored, duration_ns, recorder)
+            else:
+                self._host.run(floored, duration_ns, recorder, self._run, watch)
+        recording: Recording = box[0]
+        self._t0_ns += duration_ns
+        self._run_number += 1
+        return recording
+
     @contextlib.contextmanager
-    def _recorded(self, recorder: Recorder, header: RunHeader, timeout_s: float | None) -> Iterator[list[Any]]:
+    def _recorded(self, recorder: Recorder, header: RunHeader, watch: Watch) -> Iterator[list[Any]]:
         """Start and finish the recorder around a run; whatever breaks it off, what was recorded is kept."""
         box: list[Any] = []
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-
-        def watch(t_ns: int) -> None:
-            if deadline is not None and time.monotonic() > deadline:
-                raise DeviceTimeoutError(
-                    f"the run did not end within {timeout_s} s; it had reached {t_ns} of {header.duration_ns} ns",
-                    timeout_s=timeout_s,
-                    t_ns=t_ns,
-                )
-
         recorder.start(header)
         recorder.on_advance.append(watch)
         try:
             yield box
             recorder.advance(header.duration_ns)
+            box.append(recorder.finish("ok"))
         except BaseException as error:
             self._broken_off = True
-            partial = recorder.finish("interrupted")
+            with contextlib.suppress(StateError):  # finish itself may be what failed
+                self._partial = recorder.finish("interrupted")
             if isinstance(error, DeviceTimeoutError):
-                error.data["recording"] = partial
+                error.data["recording"] = self._partial
             raise
         finally:
             recorder.on_advance.remove(watch)
-        box.append(recorder.finish("ok"))
-
-
-def _check_timeout(timeout_s: float | None) -> None:
-    number = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
-    if timeout_s is not None and not (number and timeout_s >= 0):
-        raise ConfigError("a time-out is a number of seconds >= 0, or None", timeout_s=timeout_s)
 
 
 def probed_events(mapping: Mapping) -> dict[str, tuple[int, ...]]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hal.recording import Recording
 
 Run = Callable[[Checked, int, Any], None]
+Hook = Callable[[int], None]
 
 
 def split(model: Model, capabilities: frozenset[str]) -> tuple[Model | None, Model, Model | None, list[Finding]]:
@@ -138,11 +139,20 @@ class HostParts:
         for part in self._parts:
             part.close()
 
-    def run(self, stimulus: Checked, duration_ns: int, recorder: Recorder, chip: Run) -> None:
+    def run(
+        self, stimulus: Checked, duration_ns: int, recorder: Recorder, chip: Run, watch: Callable[[int], None]
+    ) -> None:
         """Front, chip, back, one after the other; what they give goes to the one recorder."""
+        from hal.recorder import MemoryRecorder
+
+        def part_run(part: Device, feeds: Any) -> Recording:
+            own = MemoryRecorder()
+            own.on_advance.append(watch)
+            return part.run(feeds, duration_ns, recorder=own)
+
         inner: dict[str, Records | Signal] = dict(stimulus)
         if self.front is not None:
-            done = self.front.run({port.name: inner.pop(port.name) for port in self.front.mapping.inputs}, duration_ns)
+            done = part_run(self.front, {port.name: inner.pop(port.name) for port in self.front.mapping.inputs})
             inner |= {self._cuts[name]: spikes for name, spikes in done.spikes.items() if name in self._cuts}
             inner |= {self._cuts[name]: signal for name, signal in done.signals.items() if name in self._cuts}
             _pass_on(done, recorder)
@@ -151,7 +161,7 @@ class HostParts:
         if self.back is not None:
             heard = inner | tee.events()
             feeds = {port.name: heard[port.name] for port in self.back.mapping.inputs if port.name in heard}
-            _pass_on(self.back.run(feeds, duration_ns), recorder)
+            _pass_on(part_run(self.back, feeds), recorder)
 
 
 def _opened(model: Model | None, probed: set[str], seed: int) -> Device | None:

@@ -24,6 +24,7 @@ from hal.events import (
     raster_problems,
     signal_problems,
 )
+from hal.fit import Finding
 
 Checked: TypeAlias = Mapping[str, "Records | Signal"]
 
@@ -55,8 +56,8 @@ def check(
     Raises ConfigError with every problem of duration, names, dtypes, order, times, indices and values.
     """
     problems = duration_problems(duration_ns, step_ns, max_run_ns)
-    problems += name_problems(stimulus, ports)
     usable = None if problems else int(duration_ns)
+    problems += name_problems(stimulus, ports)
     out: dict[str, Records | Signal] = {}
     for port in ports:
         value, faults = _one(stimulus.get(port.name), port, usable, step_ns)
@@ -76,6 +77,7 @@ def check_batch(
 ) -> Batch:
     """As `check` for B samples; all keys must have equal B."""
     problems = duration_problems(duration_ns, step_ns, max_run_ns)
+    usable = None if problems else int(duration_ns)
     problems += name_problems(stimuli, ports)
     sizes = {}
     for name, column in stimuli.items():
@@ -89,7 +91,6 @@ def check_batch(
     if not any(sizes.values()) and not problems:
         problems.append(Problem("a batch has at least one sample", "stimuli", value=sizes or None))
     size = next(iter(sizes.values()), 0)
-    usable = None if problems else int(duration_ns)
     columns: dict[str, EventBatch | tuple[Signal, ...]] = {}
     for port in ports:
         if port.name in stimuli and port.name not in sizes:
@@ -100,6 +101,23 @@ def check_batch(
     if problems:
         raise ConfigError("the batch cannot be run", problems=problems)
     return Batch(columns, size)
+
+
+def floored(stimulus: Checked, quantum_ns: int) -> tuple[Checked, list[Finding]]:
+    """Event times put on the device's grid, and a note per port on how many moved."""
+    if quantum_ns == 1:
+        return stimulus, []
+    out, notes = dict(stimulus), []
+    for name, given in stimulus.items():
+        if isinstance(given, Signal):
+            continue
+        moved = int(np.count_nonzero(given["t"] % quantum_ns))
+        if moved:
+            out[name] = given.copy()
+            out[name]["t"] -= given["t"] % quantum_ns  # type: ignore[index]  # an event array
+            reason = f"{moved} events were moved to the grid of {quantum_ns} ns"
+            notes.append(Finding(level="note", node=name, field="quantum_in_ns", reason=reason, realised=moved))
+    return out, notes
 
 
 def duration_problems(duration_ns: Any, step_ns: int | None, max_run_ns: int | None) -> list[Problem]:

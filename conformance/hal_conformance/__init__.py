@@ -11,13 +11,9 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from hal_conformance.catalogue import Check as Check
-    from hal_conformance.catalogue import catalogue as catalogue
-    from hal_conformance.catalogue import check as check
     from hal_conformance.failure import ConformanceFailure as ConformanceFailure
     from hal_conformance.parametrize import parametrize_checks as parametrize_checks
     from hal_conformance.report import Comparison as Comparison
@@ -25,10 +21,13 @@ if TYPE_CHECKING:
     from hal_conformance.report import Result as Result
     from hal_conformance.report import compare as compare
     from hal_conformance.report import read_report as read_report
+    from hal_conformance.rulebook import Check as Check
+    from hal_conformance.rulebook import catalogue as catalogue
+    from hal_conformance.rulebook import check as check
     from hal_conformance.runner import run as run
 
 _NAMES: Final = {
-    "hal_conformance.catalogue": ("Check", "catalogue", "check"),
+    "hal_conformance.rulebook": ("Check", "catalogue", "check"),
     "hal_conformance.failure": ("ConformanceFailure",),
     "hal_conformance.parametrize": ("parametrize_checks",),
     "hal_conformance.report": ("Comparison", "Report", "Result", "compare", "read_report"),
@@ -48,14 +47,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOME})
-
-
-class _Package(ModuleType):
-    """Keeps `hal_conformance.catalogue` the function, whoever imports the module of that name first."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOME and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from hal_conformance.catalogue import Check, chosen
 from hal_conformance.failure import ConformanceFailure
 from hal_conformance.report import Result
+from hal_conformance.rulebook import Check, chosen
 from hal_conformance.runner import check_expected, execute
 
 if TYPE_CHECKING:

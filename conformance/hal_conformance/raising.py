@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from hal.errors import CapabilityError, HalError
+from hal.errors import CapabilityError, DeviceBusyError, HalError
 from hal_conformance.failure import ConformanceFailure, demand
 
 E = TypeVar("E", bound=HalError)
 
 
 def raises(wanted: type[E], what: str, call: Callable[[], Any]) -> E:
-    """Call, and give the error back; a failure when there is none, or one of another class."""
+    """Call, and give the error back; a failure when there is none, or one of another class but "busy"."""
     try:
         answer = call()
     except wanted as error:
         return error
+    except DeviceBusyError:
+        raise
     except Exception as error:
         raise ConformanceFailure(
             f"{what} raised {type(error).__name__} instead of {wanted.__name__}: {error}"

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 import attrs
 
 from hal.errors import ConfigError, DeviceBusyError, Problem
-from hal_conformance.catalogue import Check, catalogue, chosen, known_ids
 from hal_conformance.context import Context, Subject
 from hal_conformance.failure import ConformanceFailure
 from hal_conformance.report import LEVELS, Outcome, Report, Result
+from hal_conformance.rulebook import Check, catalogue, chosen, known_ids
 
 Progress = Callable[[str], None]
 

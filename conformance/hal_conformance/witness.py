@@ -1,7 +1,8 @@
 """Small networks whose answer is known without any simulator: integer weights, no leak, few and separate spikes.
 
 A witness is fed with at most one event per step, so that it does not matter whether a device sums a step before it
-compares, or takes events in one by one. No sum ever equals the threshold where a rule's `>` or `>=` would decide.
+compares, or takes events in one by one. Where a neuron is reset to a value, no sum ever equals the threshold, so
+that `>` and `>=` are the same; where the threshold is subtracted, the dialect says `>=`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ STRONG, WEAK, THRESHOLD = 6, 3, 4
 STRONG_EXACT: Final = 4
 """Where the threshold is subtracted, a strong event leaves nothing, so that no neuron is ever worth two spikes."""
 
-_FIRST: Final = np.array([[1, 0, 0, -2], [2, 2, 0, 0], [0, 0, 2, 1], [0, 2, -2, 0]])
+_FIRST: Final = np.array([[1, 0, 0, -2], [2, 2, 0, 0], [0, 0, 2, 1], [0, 2, -2, 1]])
 """1: strong, 2: weak, -2: as weak, but inhibiting. Rows are neurons, columns input channels."""
 _SECOND: Final = np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 1, 0, 0], [2, 0, 0, 0]])
 """Each neuron hears one other only, so that simultaneous spikes never meet."""
@@ -66,14 +67,15 @@ DIALECTS: Final = (
     ),
     Dialect(label="as sinabs", reset="subtract", v_min=-THRESHOLD, semantics={"profile": "sinabs"}),
 )
-NEURONS: Final[tuple[tuple[str, str, Mapping[str, float]], ...]] = (
-    ("neuron.if", "IF", {}),
-    ("neuron.lif", "LIF without leak", {"tau": np.inf}),
-    ("neuron.lif", "LIF, tau of a million steps", {"tau": 1e6}),
-    ("neuron.cuba", "CubaLIF without leak", {"tau_mem": np.inf, "tau_syn": 1.0}),
-    ("neuron.cuba", "CubaLIF, tau of a million steps", {"tau_mem": 1e6, "tau_syn": 1.0}),
+NEURONS: Final[tuple[tuple[str, str, Mapping[str, float], tuple[Dialect, ...]], ...]] = (
+    ("neuron.if", "IF", {}, DIALECTS),
+    ("neuron.lif", "LIF without leak", {"tau": np.inf}, DIALECTS),
+    ("neuron.lif", "LIF, tau of a million steps", {"tau": 1e6}, DIALECTS[:2]),
+    ("neuron.cuba", "CubaLIF without leak", {"tau_mem": np.inf, "tau_syn": 1.0}, DIALECTS[:3]),
+    ("neuron.cuba", "CubaLIF, tau of a million steps", {"tau_mem": 1e6, "tau_syn": 1.0}, DIALECTS[:2]),
 )
-"""(capability, label, time constants in steps). A current with tau_syn of one step lasts for that step alone."""
+"""(capability, label, time constants in steps, dialects in which it is exact). A leak, be it small, decides where a sum
+meets the threshold. A current with tau_syn of one step lasts for that step alone, unless the decay is exponential."""
 FORMS: Final = ("two dense layers", "one dense layer", "two convolutions", "one convolution")
 
 
@@ -165,9 +167,9 @@ def candidates(capabilities: frozenset[str]) -> Iterator[Witness]:
 
     Simple neurons first, then the more common rule, then two layers before one and dense before convolutions.
     """
-    for word, neuron, constants in NEURONS:
+    for word, neuron, constants, dialects in NEURONS:
         if word in capabilities:
-            for dialect in DIALECTS:
+            for dialect in dialects:
                 for form in FORMS:
                     yield make(neuron, constants, dialect, form)
 

@@ -148,6 +148,19 @@ class Network:
                 self._delays[node.name] = _Ring(depth + 1, self.batch, node.order.size, self.dtype)
         self.synops = np.zeros(self.batch, np.int64)
 
+    def pending(self) -> NDArray[np.int64]:
+        """(B,) values that are not zero and still under way: in delay lines, and to readers that are late."""
+        total = np.zeros(self.batch, np.int64)
+        for name, depth in self._depths.items():
+            for ago in range(1, depth + 1):
+                total += np.count_nonzero(self._rings[name].get(ago), axis=1)
+        for node in self.nodes:
+            if node.name in self._delays and isinstance(node, Map):
+                for ago in range(1, int(node.order.max(initial=0)) + 1):
+                    waiting = self._delays[node.name].get(ago)[:, node.order >= ago]
+                    total += np.count_nonzero(waiting, axis=1)
+        return total
+
     def keep(self, b: int) -> None:
         """Go on with copy b alone."""
         self.batch = 1

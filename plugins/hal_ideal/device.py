@@ -93,6 +93,7 @@ class IdealDevice(Device):
         recorder.count("events_in", [into])
         recorder.count("events_out", [out_of])
         recorder.count("synops", self._network.synops)
+        recorder.count("pending", self._network.pending())
 
     def _run_batch(self, stimulus: Batch, duration_ns: int, workers: int) -> BatchRecording | None:
         """All copies in step, in as many threads as asked for; with state probes, the loop."""
@@ -136,6 +137,7 @@ class IdealDevice(Device):
         stats = {counter: np.zeros((size, 1), np.int64) for counter in header.counters}
         stats["events_in"][:, 0] = np.concatenate([part.events_in for part in done])
         stats["synops"][:, 0] = np.concatenate([part.network.synops for part in done])
+        stats["pending"][:, 0] = np.concatenate([part.network.pending() for part in done])
         for output in self._config.outputs:
             if output.kind == "events":
                 stats["events_out"][:, 0] += np.diff(spikes[output.name].splits)

@@ -18,10 +18,10 @@ from hal.config import problems
 from hal.device import Device, Reset
 from hal.errors import CapabilityError, ConfigError, StateError
 from hal.plugins import DEVICES
-from hal_conformance.catalogue import check
 from hal_conformance.context import Context
 from hal_conformance.failure import demand, fail
 from hal_conformance.raising import naming, raises
+from hal_conformance.rulebook import check
 
 IMPORT_S: Final = 3.0
 """Wall seconds importing a plugin may take beyond the core; ours take a tenth of one."""

@@ -13,11 +13,11 @@ from hal.config import to_json
 from hal.errors import DoesNotFitError
 from hal.fit import FitReport
 from hal.model import Model
-from hal_conformance.catalogue import check
 from hal_conformance.context import STEP_NS, STEPS, Context
 from hal_conformance.failure import demand
 from hal_conformance.oversize import large, undeclared, without_step
 from hal_conformance.raising import raises
+from hal_conformance.rulebook import check
 
 HARD_NAMES = {"input": "in.put 1", "hidden": "β/hidden", "neurons": "neurons..", "output": "out put%2F", "fc1": "Fc1"}
 """What people call things: dots, blanks, slashes, letters beyond ASCII, escapes, capitals."""

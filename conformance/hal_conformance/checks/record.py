@@ -12,10 +12,10 @@ from hal.events import Probe, events
 from hal.fit import Observable
 from hal.mapping import Mapping
 from hal.recorder import MemoryRecorder
-from hal_conformance.catalogue import check
 from hal_conformance.context import STEP_NS, STEPS, Context
 from hal_conformance.failure import demand
 from hal_conformance.raising import naming, raises, refused
+from hal_conformance.rulebook import check
 
 DURATION = STEPS * STEP_NS
 

@@ -9,11 +9,11 @@ import attrs
 from hal.config import to_json
 from hal.errors import ConfigError
 from hal.mapping import Mapping
-from hal_conformance.catalogue import check
 from hal_conformance.context import STEP_NS, STEPS, Context
 from hal_conformance.failure import demand
 from hal_conformance.fields import faults
 from hal_conformance.raising import naming, raises, refused
+from hal_conformance.rulebook import check
 from hal_conformance.witness import Witness, candidates
 
 

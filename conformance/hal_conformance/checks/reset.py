@@ -8,10 +8,10 @@ from hal.device import Device, Reset
 from hal.errors import StateError
 from hal.events import events
 from hal.recording import Recording
-from hal_conformance.catalogue import check
 from hal_conformance.context import STEP_NS, STEPS, Context
 from hal_conformance.failure import demand
 from hal_conformance.raising import raises, refused
+from hal_conformance.rulebook import check
 
 
 def _twin(mode: Reset) -> Callable[[Context], None]:

@@ -13,10 +13,10 @@ from hal.errors import CapabilityError, DeviceTimeoutError, StateError
 from hal.events import EVENT, EventBatch, Records, events
 from hal.recorder import MemoryRecorder
 from hal.recording import Recording
-from hal_conformance.catalogue import check
 from hal_conformance.context import STEP_NS, STEPS, Context, between, chunk, silence
 from hal_conformance.failure import demand
 from hal_conformance.raising import raises
+from hal_conformance.rulebook import check
 from hal_conformance.witness import CHANNELS, TAIL_STEPS
 
 DURATION: Final = STEPS * STEP_NS

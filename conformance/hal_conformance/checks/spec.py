@@ -20,11 +20,11 @@ from hal.errors import ConfigError
 from hal.fit import FitReport
 from hal.mapping import BASE_COLUMNS, Losses, Placement
 from hal.model import Model
-from hal_conformance.catalogue import check
 from hal_conformance.context import Context
 from hal_conformance.failure import demand
 from hal_conformance.fields import faults, undocumented
 from hal_conformance.raising import naming, raises
+from hal_conformance.rulebook import check
 
 
 @check("SPEC-001", level="bronze")

@@ -11,11 +11,11 @@ from hal.device import Reset
 from hal.errors import CapabilityError, ConfigError, DoesNotFitError, HalError, StateError
 from hal.events import EVENT, EventBatch, events
 from hal.recording import Recording
-from hal_conformance.catalogue import check
 from hal_conformance.context import STEP_NS, STEPS, Context
 from hal_conformance.failure import demand
 from hal_conformance.oversize import undeclared, without_step
 from hal_conformance.raising import helpful, naming, raises
+from hal_conformance.rulebook import check
 from hal_conformance.witness import CHANNELS
 
 DURATION = STEPS * STEP_NS

@@ -66,14 +66,21 @@ class Through:
         return getattr(self._recorder, name)
 
 
-class Feed(IdealDevice):
+class Plain(IdealDevice):
+    """The reference without batches of its own, so that what is broken in `_run` is broken in them."""
+
+    def _run_batch(self, stimulus, duration_ns, workers):
+        return None
+
+
+class Feed(Plain):
     """Runs another stimulus than the one given."""
 
     def _run(self, stimulus, duration_ns, recorder):
         super()._run({key: self.feed(value) for key, value in stimulus.items()}, duration_ns, recorder)
 
 
-class Emit(IdealDevice):
+class Emit(Plain):
     """Gives other events than those that came out."""
 
     def _run(self, stimulus, duration_ns, recorder):
@@ -83,7 +90,7 @@ class Emit(IdealDevice):
         super()._run(stimulus, duration_ns, Through(recorder, emit=emit))
 
 
-class After(IdealDevice):
+class After(Plain):
     """Gives another recording than the one made."""
 
     def run(self, stimulus, duration_ns, **more):
@@ -94,20 +101,20 @@ class After(IdealDevice):
 
 
 @device("never-closes")
-class NeverCloses(IdealDevice):
+class NeverCloses(Plain):
     def close(self):
         pass
 
 
 @device("configures-logging")
-class ConfiguresLogging(IdealDevice):
+class ConfiguresLogging(Plain):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         logging.getLogger().addHandler(logging.NullHandler())
 
 
 @device("runs-unloaded")
-class RunsUnloaded(IdealDevice):
+class RunsUnloaded(Plain):
     def run(self, stimulus, duration_ns, **more):
         return None if self.state == "open" else super().run(stimulus, duration_ns, **more)
 
@@ -322,7 +329,7 @@ class UnlikeIdeal(Feed):
 
 
 @device("hums")
-class Hums(IdealDevice):
+class Hums(Plain):
     def _run(self, stimulus, duration_ns, recorder):
         super()._run(stimulus, duration_ns, recorder)
         if not any(value.size for value in stimulus.values()) and duration_ns:
@@ -330,7 +337,7 @@ class Hums(IdealDevice):
 
 
 @device("zero-is-one")
-class ZeroIsOne(IdealDevice):
+class ZeroIsOne(Plain):
     def _run(self, stimulus, duration_ns, recorder):
         super()._run(stimulus, duration_ns, recorder)
         if not duration_ns:
@@ -351,7 +358,7 @@ class Merges(Feed):
 
 @device("forgets")
 @device("forgets-in-silence")
-class Forgets(IdealDevice):
+class Forgets(Plain):
     def _run(self, stimulus, duration_ns, recorder):
         self._network.reset(1)
         super()._run(stimulus, duration_ns, recorder)
@@ -382,7 +389,7 @@ class Seeded(Feed):
         return value[self.rng().random(value.size) < 0.5]
 
 
-class Batch(IdealDevice):
+class Batch(Plain):
     def _run_batch(self, stimulus, duration_ns, workers):
         recordings = []
         number = self._run_number
@@ -420,7 +427,7 @@ class BatchUncounted(Batch):
 
 
 @device("shares-state")
-class SharesState(IdealDevice):
+class SharesState(Plain):
     def _load(self, mapping):
         super()._load(mapping)
         SharesState._network = self.__dict__.pop("_network")
@@ -434,20 +441,20 @@ class Uncounted(After):
 
 
 @device("patient")
-class Patient(IdealDevice):
+class Patient(Plain):
     def run(self, stimulus, duration_ns, *, timeout_s=None, **more):
         return super().run(stimulus, duration_ns, **more)
 
 
 @device("carefree")
-class Carefree(IdealDevice):
+class Carefree(Plain):
     def run(self, stimulus, duration_ns, **more):
         self._broken_off = False
         return super().run(stimulus, duration_ns, **more)
 
 
 @device("never-advances")
-class NeverAdvances(IdealDevice):
+class NeverAdvances(Plain):
     def _run(self, stimulus, duration_ns, recorder):
         super()._run(stimulus, duration_ns, Through(recorder, advance=lambda t_ns: None))
 
@@ -456,7 +463,7 @@ class NeverAdvances(IdealDevice):
 
 
 @device("loses-on-disk")
-class LosesOnDisk(IdealDevice):
+class LosesOnDisk(Plain):
     def run(self, stimulus, duration_ns, *, to=None, **more):
         if to is not None:
             stimulus = {key: value[:-1] for key, value in stimulus.items()}
@@ -470,7 +477,7 @@ class DisturbedByProbes(Feed):
 
 
 @device("samples-zeros")
-class SamplesZeros(IdealDevice):
+class SamplesZeros(Plain):
     def _run(self, stimulus, duration_ns, recorder):
         def sample(node, variable, t, values):
             recorder.sample(node, variable, t, np.zeros_like(values))
@@ -479,7 +486,7 @@ class SamplesZeros(IdealDevice):
 
 
 @device("samples-once")
-class SamplesOnce(IdealDevice):
+class SamplesOnce(Plain):
     def _run(self, stimulus, duration_ns, recorder):
         def sample(node, variable, t, values):
             if t[-1] == 0:
@@ -498,35 +505,35 @@ class RecordUndeclared(Mapper):
 
 
 @device("accepts-any-reset")
-class AcceptsAnyReset(IdealDevice):
+class AcceptsAnyReset(Plain):
     def reset(self, mode=Reset.STATE):
         if f"reset.{mode.value}" in self.spec.capabilities:
             super().reset(mode)
 
 
 @device("keeps-state")
-class KeepsState(IdealDevice):
+class KeepsState(Plain):
     def _reset(self, mode):
         if mode is not Reset.STATE:
             super()._reset(mode)
 
 
 @device("rewinds-number")
-class RewindsNumber(IdealDevice):
+class RewindsNumber(Plain):
     def reset(self, mode=Reset.STATE):
         super().reset(mode)
         self._run_number = 0
 
 
 @device("keeps-number")
-class KeepsNumber(IdealDevice):
+class KeepsNumber(Plain):
     def reset(self, mode=Reset.STATE):
         number = self._run_number
         super().reset(mode)
         self._run_number = number
 
 
-class KeepsMapping(IdealDevice):
+class KeepsMapping(Plain):
     def reset(self, mode=Reset.STATE):
         super().reset(Reset.STATE if mode is self.kept else mode)
 
@@ -542,7 +549,7 @@ class KeepsPower(KeepsMapping):
 
 
 @device("loads-once")
-class LoadsOnce(IdealDevice):
+class LoadsOnce(Plain):
     def _load(self, mapping):
         if self._mapping is not mapping:
             super()._load(mapping)
@@ -557,7 +564,7 @@ class ForgetfulError(StateError):
 
 
 @device("loses-errors")
-class LosesErrors(IdealDevice):
+class LosesErrors(Plain):
     def run(self, stimulus, duration_ns, **more):
         try:
             return super().run(stimulus, duration_ns, **more)
@@ -566,7 +573,7 @@ class LosesErrors(IdealDevice):
 
 
 @device("no-hints")
-class NoHints(IdealDevice):
+class NoHints(Plain):
     def reset(self, mode=Reset.STATE):
         try:
             require(self.spec.capabilities, f"reset.{mode.value}", self.spec.name, "it")
@@ -576,7 +583,7 @@ class NoHints(IdealDevice):
 
 
 @device("loads-anything")
-class LoadsAnything(IdealDevice):
+class LoadsAnything(Plain):
     def load(self, mapping):
         super().load(attrs.evolve(mapping, device=self.spec.name, profile_id=None))
 
@@ -585,7 +592,7 @@ class LoadsAnything(IdealDevice):
 
 
 @device("repairs-stimuli")
-class RepairsStimuli(IdealDevice):
+class RepairsStimuli(Plain):
     def run(self, stimulus, duration_ns, **more):
         try:
             return super().run(stimulus, duration_ns, **more)
@@ -594,7 +601,7 @@ class RepairsStimuli(IdealDevice):
 
 
 @device("half-moved")
-class HalfMoved(IdealDevice):
+class HalfMoved(Plain):
     def run(self, stimulus, duration_ns, **more):
         try:
             return super().run(stimulus, duration_ns, **more)
@@ -605,7 +612,7 @@ class HalfMoved(IdealDevice):
 
 
 @device("counts-refused")
-class CountsRefused(IdealDevice):
+class CountsRefused(Plain):
     def run(self, stimulus, duration_ns, **more):
         try:
             return super().run(stimulus, duration_ns, **more)
@@ -615,13 +622,13 @@ class CountsRefused(IdealDevice):
 
 
 @device("any-duration")
-class AnyDuration(IdealDevice):
+class AnyDuration(Plain):
     def run(self, stimulus, duration_ns, **more):
         return super().run(stimulus, abs(duration_ns) if isinstance(duration_ns, int) else duration_ns, **more)
 
 
 @device("writes-on-input")
-class WritesOnInput(IdealDevice):
+class WritesOnInput(Plain):
     def run(self, stimulus, duration_ns, **more):
         recording = super().run(stimulus, duration_ns, **more)
         for value in stimulus.values():
@@ -631,7 +638,7 @@ class WritesOnInput(IdealDevice):
 
 
 @device("turns-rasters")
-class TurnsRasters(IdealDevice):
+class TurnsRasters(Plain):
     def run(self, stimulus, duration_ns, **more):
         turned = {
             key: value[::-1] if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
@@ -644,24 +651,24 @@ class TurnsRasters(IdealDevice):
 
 
 @device("hangs")
-class Hangs(IdealDevice):
+class Hangs(Plain):
     def _run(self, stimulus, duration_ns, recorder):
-        time.sleep(5)
+        time.sleep(1.5)
 
 
 @device("exits")
-class Exits(IdealDevice):
+class Exits(Plain):
     def _run(self, stimulus, duration_ns, recorder):
         raise SystemExit(3)
 
 
 @device("crashes")
-class Crashes(IdealDevice):
+class Crashes(Plain):
     def _run(self, stimulus, duration_ns, recorder):
         raise ZeroDivisionError("the emulator divides by zero")
 
 
 @device("busy")
-class Busy(IdealDevice):
+class Busy(Plain):
     def __init__(self, *args, **kwargs):
         raise DeviceBusyError("somebody else holds it", hint="wait", pid=os.getpid())
