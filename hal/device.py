@@ -177,7 +177,7 @@ class Device(ABC):
         self._mapping, self._state = None, "open"
         self._load(mapping)
         if mapping.front is not None or mapping.back is not None:
-            self._host = HostParts(mapping, seed=self.seed)
+            self._host = HostParts(mapping, self.spec.ports, seed=self.seed)
         self._mapping, self._state = mapping, "loaded"
         self._run_number = self._t0_ns = 0
         self._broken_off = False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hal import nodes
-from hal.events import Records, Signal, events
+from hal.events import Port, Records, Signal, events
 from hal.fit import Finding
 from hal.intake import Checked
 
@@ -71,7 +71,8 @@ def _cut(model: Model, names: Iterable[str]) -> Model:
     inside = set(names)
     exits = {}
     for source, target in model.edges:
-        if source in inside and target not in inside and source not in exits:
+        # what an Input gives, the other parts have from the stimulus
+        if source in inside and target not in inside and source not in exits and source not in model.inputs:
             exits[source] = f"{source}.out"
             while exits[source] in model.nodes:
                 exits[source] += "'"
@@ -119,8 +120,10 @@ def _back(model: Model) -> set[str]:
 class HostParts:
     """The front and back of a mapping, each on its own ideal device; they share run and reset."""
 
-    def __init__(self, mapping: Mapping, seed: int) -> None:
+    def __init__(self, mapping: Mapping, ports: tuple[Port, ...], seed: int) -> None:
         probed = {probe.node for probe in mapping.record if probe.variable == "spikes"}
+        on_chip = mapping.on_chip.inputs if mapping.on_chip is not None else ()
+        self._ports = {*on_chip, *(port.name for port in ports)}
         self._cuts: dict[str, str] = {}
         for part in (mapping.front, mapping.on_chip):
             if part is not None and mapping.model is not None:
@@ -152,12 +155,12 @@ class HostParts:
 
         inner: dict[str, Records | Signal] = dict(stimulus)
         if self.front is not None:
-            done = part_run(self.front, {port.name: inner.pop(port.name) for port in self.front.mapping.inputs})
+            done = part_run(self.front, {port.name: inner[port.name] for port in self.front.mapping.inputs})
             inner |= {self._cuts[name]: spikes for name, spikes in done.spikes.items() if name in self._cuts}
             inner |= {self._cuts[name]: signal for name, signal in done.signals.items() if name in self._cuts}
             _pass_on(done, recorder)
         tee = _Tee(recorder, self._cuts)
-        chip(inner, duration_ns, tee)
+        chip({name: given for name, given in inner.items() if name in self._ports}, duration_ns, tee)
         if self.back is not None:
             heard = inner | tee.events()
             feeds = {port.name: heard[port.name] for port in self.back.mapping.inputs if port.name in heard}

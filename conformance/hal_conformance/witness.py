@@ -27,6 +27,7 @@ STEP_NS: Final = 1_000_000
 TAIL_STEPS: Final = 32
 """Silent steps at the end of a stimulus, for devices that answer late."""
 CHANNELS: Final = 4
+UNSETTLING_STEPS: Final = 5
 
 STRONG, WEAK, THRESHOLD = 6, 3, 4
 """Reset to a value: one strong event fires, or two weak ones; both by a margin that outlives a small leak."""
@@ -101,9 +102,20 @@ class Witness:
         return len(self.weights[-1])
 
     def stimulus(self, rng: np.random.Generator, steps: int = 96) -> Records:
-        """Events on random channels, at most one per step, none in the first step or in the last TAIL_STEPS."""
-        at = 1 + np.flatnonzero(rng.random(steps - TAIL_STEPS - 1) < 0.8)
-        return events(at * STEP_NS, rng.integers(0, CHANNELS, at.size))
+        """Events on random channels, at most one per step, none in the last TAIL_STEPS.
+
+        The first and the last one show in the Output whatever is between, from a fresh start: one on channel 0, one on
+        channel 3. Neither is missed without a trace.
+        """
+        at = np.flatnonzero(rng.random(steps - TAIL_STEPS) < 0.8)
+        at = np.union1d([0], at)
+        index = rng.integers(0, CHANNELS, at.size)
+        index[0], index[-1] = 0, CHANNELS - 1
+        return events(at * STEP_NS, index)
+
+    def unsettling(self) -> Records:
+        """One event in each of five steps that leave neurons far from rest: an event on channel 0 is not answered."""
+        return events(np.arange(UNSETTLING_STEPS) * STEP_NS, np.full(UNSETTLING_STEPS, CHANNELS - 1))
 
     def answer(self, stimulus: Records, steps: int) -> dict[str, Records]:
         """What every population and the Output give, by arithmetic on integers: EVENT records per name."""

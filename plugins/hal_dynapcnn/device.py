@@ -91,7 +91,7 @@ class Player:
     def _adapt(self, took_s: float) -> None:
         """Grow or shrink the chunk; results do not depend on it."""
         if took_s < CHUNK_S / 2:
-            self.chunk = min(2 * self.chunk, 1 << 20)
+            self.chunk = min(2 * self.chunk, 1 << 17)
         elif took_s > 2 * CHUNK_S:
             self.chunk = max(self.chunk // 2, 64)
 

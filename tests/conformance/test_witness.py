@@ -51,7 +51,7 @@ def test_a_stimulus_is_one_event_a_step_with_a_silent_tail():
         stimulus = witness.stimulus(np.random.default_rng(seed), 96)
         assert (np.diff(stimulus["t"]) >= STEP_NS).all()
         assert not (stimulus["t"] % STEP_NS).any()
-        assert stimulus["t"].min() >= STEP_NS
+        assert (stimulus["t"][0], stimulus["index"][0], stimulus["index"][-1]) == (0, 0, 3)
         assert stimulus["t"].max() < (96 - TAIL_STEPS) * STEP_NS
         assert set(stimulus["index"]) == {0, 1, 2, 3}
 
@@ -64,6 +64,21 @@ def test_no_sum_meets_the_threshold_where_the_comparison_would_decide(witness):
         sums = {v + w for v in reachable for w in weights if v + w > -60}
         assert THRESHOLD not in sums
         reachable |= {0 if v > THRESHOLD else v for v in sums}
+
+
+@pytest.mark.parametrize("witness", ALL, ids=lambda w: w.label)
+def test_first_and_last_event_and_what_unsettles_always_show(witness):
+    for seed in range(8):
+        stimulus = witness.stimulus(np.random.default_rng(seed), 96)
+        whole, first, last = (witness.answer(s, 96)["output"] for s in (stimulus, stimulus[1:], stimulus[:-1]))
+        assert first.size < whole.size or first["t"][0] > whole["t"][0]
+        assert last.size < whole.size
+        upset = np.concatenate([witness.unsettling(), stimulus])
+        upset["t"][5:] += 5 * STEP_NS
+        after = witness.answer(upset, 101)["output"]
+        after = after[after["t"] >= 5 * STEP_NS]
+        after["t"] -= 5 * STEP_NS
+        assert not np.array_equal(after, whole)
 
 
 def test_reweighted_answers_otherwise_and_keeps_its_names():

@@ -82,7 +82,7 @@ def test_what_fits_where(net: Any) -> None:
         ("ideal", "loop"): True, ("speck2f", "loop"): False,
         ("ideal", "delay"): False, ("speck2f", "delay"): False,
         ("ideal", "too large"): True, ("speck2f", "too large"): False,
-        ("ideal", "weights at the end"): False, ("speck2f", "weights at the end"): False,
+        ("ideal", "weights at the end"): True, ("speck2f", "weights at the end"): False,
     }  # fmt: skip
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from hal.device import Device, Reset
 from hal.errors import StateError
-from hal.events import events
 from hal.recording import Recording
 from hal_conformance.context import STEP_NS, STEPS, Context
 from hal_conformance.failure import demand
 from hal_conformance.raising import raises, refused
 from hal_conformance.rulebook import check
+from hal_conformance.witness import UNSETTLING_STEPS
 
 
 def _twin(mode: Reset) -> Callable[[Context], None]:
@@ -48,8 +48,7 @@ def _mid_air(ctx: Context) -> tuple[Device, Callable[[], Recording], Recording]:
         return ctx.run(device, stimulus, STEPS * STEP_NS)
 
     first = again()
-    # one weak event: half way to a spike
-    ctx.run(device, {ctx.witness.input: events([0], [1])}, STEP_NS)
+    ctx.run(device, {ctx.witness.input: ctx.witness.unsettling()}, UNSETTLING_STEPS * STEP_NS)
     return device, again, first
 
 

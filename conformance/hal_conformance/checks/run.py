@@ -197,7 +197,8 @@ def check_deterministic(ctx: Context) -> None:
 def check_batch(ctx: Context) -> None:
     """Given several stimuli, when run as a batch by 1 or 2 workers, then it equals the loop of reset and run."""
     witness = ctx.witness
-    samples = [ctx.stimulus(), silence(), ctx.stimulus(), events([0], [0]), ctx.stimulus()]
+    half = events([0], [1])
+    samples = [ctx.stimulus(), silence(), witness.unsettling(), events([0], [0]), half, half, ctx.stimulus()]
     loop = ctx.loaded()
     wanted = []
     for sample in samples:
