@@ -442,7 +442,7 @@ def recorded_events(mapping: Mapping) -> dict[str, tuple[int, ...]]:
     """What `_run` has to emit: the chip's own event Outputs and the probed populations on it, with their shapes."""
     part = mapping.on_chip
     if part is None:
-        return {port.name: port.shape for port in mapping.outputs}
+        return {port.name: port.shape for port in mapping.outputs if port.kind == "events"}
     shapes = {name: part.nodes[name].output_shape for name in part.outputs if part.kind(name) == "events"}
     probed = probed_events(mapping).items()
     return shapes | {name: shape for name, shape in probed if name in part.nodes and name not in part.inputs}

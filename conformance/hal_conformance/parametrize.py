@@ -44,9 +44,9 @@ def tell(result: Result, error: BaseException | None) -> None:
     import pytest
 
     __tracebackhide__ = True
-    if result.outcome == "not_applicable":
+    if result.outcome == "not-applicable":
         pytest.skip(f"not applicable: {result.reason}")
-    if result.outcome == "expected_failure":
+    if result.outcome == "expected-failure":
         pytest.xfail(result.reason)
     if result.outcome != "passed":
         # an expected failure gets here under --runxfail, where `xfail` does nothing

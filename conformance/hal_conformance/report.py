@@ -14,12 +14,12 @@ from hal.errors import FormatError, Problem
 
 Level = Literal["bronze", "silver", "gold"]
 Reached = Literal["none", "bronze", "silver", "gold"]
-Outcome = Literal["passed", "failed", "not_applicable", "expected_failure", "blocked"]
+Outcome = Literal["passed", "failed", "not-applicable", "expected-failure", "blocked"]
 
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 """From the first to the last; each includes those before it."""
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
-GOOD: Final[frozenset[Outcome]] = frozenset({"passed", "not_applicable"})
+GOOD: Final[frozenset[Outcome]] = frozenset({"passed", "not-applicable"})
 """The outcomes that count towards a level."""
 FORMAT: Final = "neurohal-conformance-1"
 
@@ -28,8 +28,8 @@ FORMAT: Final = "neurohal-conformance-1"
 class Result:
     """What one check found.
 
-    outcome: passed; failed; not_applicable (the device does not declare what the check needs, and properly refuses
-    it); expected_failure; blocked (the device was busy). reason: why, for all but passed. seconds: wall time.
+    outcome: passed; failed; not-applicable (the device does not declare what the check needs, and properly refuses
+    it); expected-failure; blocked (the device was busy). reason: why, for all but passed. seconds: wall time.
     measured: numbers and words the check noted.
     """
 

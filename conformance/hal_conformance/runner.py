@@ -139,7 +139,7 @@ class TimeLimitError(Exception):
 def _judge(error: BaseException | None, missing: frozenset[str]) -> tuple[Outcome, str]:
     words = ", ".join(sorted(missing))
     if error is None:
-        return ("not_applicable", f"{words} is not declared, and refused") if missing else ("passed", "")
+        return ("not-applicable", f"{words} is not declared, and refused") if missing else ("passed", "")
     if isinstance(error, DeviceBusyError):
         return "blocked", f"the device is busy: {error}"
     own = isinstance(error, ConformanceFailure | TimeLimitError)
@@ -152,7 +152,7 @@ def _against(expected: str, outcome: Outcome, reason: str, error: BaseException 
     if outcome == "blocked":
         return outcome, reason
     if outcome == "failed" and isinstance(error, ConformanceFailure):
-        return "expected_failure", f"{expected} ({reason})"
+        return "expected-failure", f"{expected} ({reason})"
     if outcome == "failed":
         return "failed", f"{reason}; the failure that was expected ({expected}) is another"
     return "failed", f"was expected to fail ({expected}) and is {outcome}: take it off the list"

@@ -313,11 +313,15 @@ class SpeckMapOptions(config.MapOptions):
         "default",
         doc="default: integers stay, else near the largest scale; keep_integers: never scale; sinabs: its 3.1.3 rule",
     )
+    drop_zero_bias: bool = setting(
+        False,
+        doc="give a layer whose biases are all zero no bias memory; NIR's Conv2d and Affine always have a bias",
+    )
     v_min_factor: float = setting(
         1.0,
         doc="widen a negative lower bound of the membrane: taking input in event by event cuts off inhibition that "
-        "comes before excitation, which summing over a step does not; 1.5 gave the N-MNIST network of the NIR paper "
-        "its accuracy back (docs/chips/speck.md)",
+        "comes before excitation, which summing over a step does not; 1.5 recovers half of what that costs the N-MNIST "
+        "network of the NIR paper (docs/chips/speck.md)",
         minimum=1.0,
         maximum=16.0,
     )

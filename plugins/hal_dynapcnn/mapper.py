@@ -62,6 +62,8 @@ class SpeckMapper(Mapper):
         chip = chips.CHIPS[self.spec.name]
         reader = Reader(model, options)
         layers, findings = reader.layers, reader.findings
+        if options.drop_zero_bias:
+            layers = [attrs.evolve(layer, bias=None) if not np.any(layer.bias) else layer for layer in layers]
         rows = [row for layer in layers for row in _limits(layer)]
         needs = [_memory(layer) for layer in layers]
         asked = options if like is None else _as_before(options, like, layers)
@@ -223,14 +225,16 @@ def _finding(problem: Problem, layers: list[Layer], needs: list[Memory], chip: c
         short = [s for s in problem.shortages if s.core == least]
         by = ", ".join(f"{s.memory} memory by {s.needed - s.available} of {s.needed} words" for s in short)
         reason = f"fits no core; the nearest, core {least}, is short of {by}" if short else "may use no core"
-        return _no(who, "core", reason + blocked, "fewer features, a smaller map, or another chip")
+        hint = "fewer features, a smaller map, or another chip"
+        return _no(who, "core", reason + blocked, _about_bias(problem, layers) + hint)
     if problem.kind is ProblemKind.COMPETITION:
         need = "; ".join(f"{layers[i].population} needs {_words(needs[i])}" for i in problem.layers)
         reason = (
             f"{problem.needed} layers ({', '.join(names)}) compete for {problem.available} of {chip.n_cores} cores "
             f"({cores}), {problem.needed} > {problem.available}: {need}{blocked}"
         )
-        return _no("", "cores", reason, "merge or shrink one of these layers, or take a chip with more room")
+        hint = "merge or shrink one of these layers, or take a chip with more room"
+        return _no("", "cores", reason, _about_bias(problem, layers) + hint)
     texts = {
         ProblemKind.NOT_A_CORE: f"asked onto core {cores}; the chip has cores 0..{chip.n_cores - 1}",
         ProblemKind.DUPLICATE: f"{', '.join(names)} are asked onto one core, {cores}",
@@ -240,6 +244,12 @@ def _finding(problem: Problem, layers: list[Layer], needs: list[Memory], chip: c
         ProblemKind.WRONG_LENGTH: f"the ordering names {problem.available} cores for {problem.needed} layers",
     }
     return _no(who, "chip_layers_ordering", texts[problem.kind], asked)
+
+
+def _about_bias(problem: Problem, layers: list[Layer]) -> str:
+    """A hint where biases that are all zero may be what takes the room."""
+    zero = any(layers[i].bias is not None and not np.any(layers[i].bias) for i in problem.layers)
+    return "drop_zero_bias=True frees the memory of biases that are all zero; else " if zero else ""
 
 
 def _no(node: str, field: str, reason: str, hint: str) -> Finding:

@@ -34,6 +34,7 @@ class InputConfig:
 
     name: str = setting(doc="the model's name of the input")
     shape: tuple[int, ...] = setting(doc="shape of one step", minimum=1)
+    kind: Literal["events", "signal"] = setting("events", doc="spike counts, or values")
 
 
 @attrs.frozen(kw_only=True)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal import nodes
-from hal.events import Probe
-from hal.fit import Finding
+from hal.events import Port, Probe
+from hal.fit import Finding, FitReport
 from hal.mapper import Mapper, Plan
 from hal.mapping import Fate, Mapping, Placement
 from hal.model import Model
@@ -51,6 +51,26 @@ class IdealMapper(Mapper):
             fates=[Fate(node=node.name, fate=_fate(node)) for node in model.nodes.values()],
             realised=_realised(model),
             step_ns=dt_ns,
+        )
+
+    def _adopt(self, config: IdealConfig) -> Mapping:
+        base = np.cumsum([0, *(node.threshold.size for node in config.populations)])
+        parts: list[dict[str, Any]] = [
+            {"node": port.name, "index": np.arange(size), "core": -1, "neuron": np.arange(size)}
+            for port in config.inputs
+            for size in (int(np.prod(port.shape)),)
+        ]
+        for first, node in zip(base, config.populations, strict=False):
+            index = np.arange(node.threshold.size)
+            parts.append({"node": node.name, "index": index, "core": 0, "neuron": first + index})
+        return Mapping(
+            device=self.spec.name,
+            config=config,
+            placement=Placement.build(parts),
+            fit=FitReport(device=self.spec.name),
+            inputs=tuple(Port(port.name, port.shape, port.kind) for port in config.inputs),
+            outputs=tuple(Port(out.name, out.shape, out.kind) for out in config.outputs),
+            step_ns=config.step_ns,
         )
 
 
@@ -131,7 +151,8 @@ class _Program:
             step_ns=self.dt_ns,
             dtype="float64" if "float64" in dtypes else "float32",
             inputs=tuple(
-                InputConfig(name=name, shape=self.model.nodes[name].output_shape) for name in self.model.inputs
+                InputConfig(name=name, shape=self.model.nodes[name].output_shape, kind=self.model.kind(name))
+                for name in self.model.inputs
             ),
             maps=tuple(self.maps),
             populations=tuple(self.populations),

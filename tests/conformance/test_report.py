@@ -9,7 +9,7 @@ from hal.errors import FormatError
 from hal_conformance import Report, Result, compare, read_report
 
 SUITE = {"bronze": 2, "silver": 2, "gold": 0}
-OUTCOMES = ("passed", "failed", "not_applicable", "expected_failure", "blocked")
+OUTCOMES = ("passed", "failed", "not-applicable", "expected-failure", "blocked")
 
 
 def result(name, level="bronze", outcome="passed", **more):
@@ -29,13 +29,13 @@ def report(*outcomes, suite=SUITE, **more):
         ((), "none"),
         (("passed",), "none"),
         (("passed", "passed"), "bronze"),
-        (("passed", "not_applicable"), "bronze"),
+        (("passed", "not-applicable"), "bronze"),
         (("passed", "failed"), "none"),
-        (("passed", "expected_failure"), "none"),
+        (("passed", "expected-failure"), "none"),
         (("passed", "blocked"), "none"),
         (("passed", "passed", "passed"), "bronze"),
         (("passed", "passed", "passed", "failed"), "bronze"),
-        (("passed", "passed", "passed", "not_applicable"), "silver"),
+        (("passed", "passed", "passed", "not-applicable"), "silver"),
         (("passed", "failed", "passed", "passed"), "none"),
     ],
 )
@@ -52,8 +52,8 @@ def test_a_level_without_checks_is_never_reached():
 def test_bad_are_the_failed_and_the_blocked():
     made = report(*OUTCOMES[:4])
     assert [row.outcome for row in made.bad] == ["failed"]
-    assert [row.outcome for row in report("blocked", "expected_failure").bad] == ["blocked"]
-    assert made.counts() == {"passed": 1, "failed": 1, "not_applicable": 1, "expected_failure": 1, "blocked": 0}
+    assert [row.outcome for row in report("blocked", "expected-failure").bad] == ["blocked"]
+    assert made.counts() == {"passed": 1, "failed": 1, "not-applicable": 1, "expected-failure": 1, "blocked": 0}
 
 
 def test_results_are_found_by_id():
@@ -139,7 +139,7 @@ def test_reading_what_is_not_there_or_not_json_says_which_file(tmp_path):
 
 def test_comparing_lists_what_got_worse_better_came_and_went():
     old = report("passed", "failed", "passed")
-    new = report("failed", "not_applicable")
+    new = report("failed", "not-applicable")
     new = attrs.evolve(new, results=(*new.results, result("RUN-001", "silver", "failed")))
     found = compare(old, new)
     assert found.worse == ("MAP-000",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ trains = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 2)), max_size=9)
 
 
 def train(rows: list[tuple[int, int]]) -> Records:
-    return hal.events([t for t, _ in sorted(rows)] or np.zeros(0, int), [i for _, i in sorted(rows)] or np.zeros(0, int))
+    return hal.events(
+        [t for t, _ in sorted(rows)] or np.zeros(0, int), [i for _, i in sorted(rows)] or np.zeros(0, int)
+    )
 
 
 def most_pairs(a: tuple[int, ...], b: tuple[int, ...], window: int) -> int:
@@ -114,3 +117,27 @@ def test_an_index_beyond_the_node_is_refused(which: str) -> None:
     good, bad = hal.events([0], [0]), hal.events([0], [3])
     with pytest.raises(ConfigError, match="3"):
         agreement(*((bad, good) if which == "spikes" else (good, bad)), 3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_witness_net_agrees_exactly_with_the_model_as_given_and_as_realised(net: Any, seed: int) -> None:
+    """Integer weights, no leak, at most one event per neuron and step: the chip gives what the reference gives."""
+    rng = np.random.default_rng(seed)
+    parts = [
+        net.input("input", 3),
+        net.linear("fc", rng.integers(-2, 4, (4, 3))),
+        net.spiking("cells", 4, v_threshold=5),
+    ]
+    model = net.chain(*parts, net.output("output", 4), v_min=None)
+    order = rng.integers(0, 3, 200)
+    stimulus = {"input": hal.events(np.arange(200) * 1000, order)}
+    mapping = hal.mapper("speck2f").map(model)
+    with hal.open("speck2f") as chip:
+        chip.load(mapping)
+        spikes = chip.run(stimulus, 200_000).spikes["output"]
+    for against in (model, mapping.realised_model()):
+        expected = net.run("ideal", against, stimulus, 200_000).spikes["output"]
+        result = agreement(spikes, expected, 4, latency_ns=mapping.latency_ns.get("output", 0))
+        assert result.share == 1.0
+        assert result.first_difference is None
+        assert result.reference > 10

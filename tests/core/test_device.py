@@ -657,7 +657,9 @@ samples_of_events = st.lists(
 @given(runs=samples_of_events)
 def test_a_batch_equals_the_loop(net: Any, toy: Any, device: str, workers: int, runs: list[Any]) -> None:
     model = net.relay(threshold=2)
-    events = [hal.events(*(np.array(c, int) for c in zip(*sorted(run), strict=True))) if run else SILENCE for run in runs]
+    events = [
+        hal.events(*(np.array(c, int) for c in zip(*sorted(run), strict=True))) if run else SILENCE for run in runs
+    ]
     options = {"delay_ns": 700, "noise": True, "stall_index": 1} if device == "toy" else {}
     record = ["cells", "input", hal.Probe("cells", "v")] if device != "toy" else ["cells", "input"]
     with opened(net, device, model, record, seed=3, **options) as chip:
@@ -789,3 +791,119 @@ def test_run_overhead_stays_small(net: Any, toy: Any, benchmark: Any) -> None:
     with opened(net, "speck2f") as chip:
         recording = benchmark(chip.run, {}, 1000)
     assert recording.status == "ok"
+
+
+# --- what is left of a broken-off run, and of a batch ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("fail", "error"), [("interrupt", KeyboardInterrupt), ("error", RuntimeError)])
+def test_what_was_recorded_before_a_break_stays_at_hand(
+    net: Any, toy: Any, fail: str, error: type[BaseException]
+) -> None:
+    with opened(net, "toy", fail=fail) as chip:
+        assert chip.partial is None
+        with pytest.raises(error):
+            chip.run({"input": hal.events([0, 900], [0, 0])}, 1000)
+        assert chip.partial.status == "interrupted"
+        assert chip.partial.spikes["output"].tolist() == [(0, 0)]
+
+
+def test_a_good_run_leaves_nothing_partial(net: Any, toy: Any) -> None:
+    with opened(net, "toy", fail_index=1) as chip:
+        with pytest.raises(RuntimeError):
+            chip.run({"input": hal.events([0], [1])}, 1000)
+        assert chip.partial is not None
+        chip.reset()
+        chip.run({}, 1000)
+        assert chip.partial is None
+
+
+def test_a_time_out_of_a_batch_keeps_the_finished_samples(net: Any, toy: Any) -> None:
+    with opened(net, "toy", slow_s=0.01) as chip:
+        samples = [hal.events([b], [0]) for b in range(20)]
+        with pytest.raises(DeviceTimeoutError) as caught:
+            chip.run_batch({"input": samples}, 1000, timeout_s=0.35)
+    finished = caught.value.data["recordings"]
+    assert 0 < len(finished) < 20
+    assert [recording.spikes["output"].tolist() for recording in finished] == [[(b, 0)] for b in range(len(finished))]
+
+
+def test_a_bad_last_sample_leaves_dynamics_that_nobody_knows(net: Any, toy: Any) -> None:
+    with opened(net, "toy", fail_index=1) as chip:
+        batch = chip.run_batch({"input": [hal.events([0], [0]), hal.events([0], [1])]}, 1000)
+        assert batch.status == ("ok", "untrusted")
+        with pytest.raises(StateError, match="broken off"):
+            chip.run({}, 1000)
+        chip.reset()
+        chip.run({}, 1000)
+
+
+def test_a_time_out_bounds_the_host_too(net: Any) -> None:
+    n = 200_000
+    with opened(net, "speck2f", net.readout()) as chip:
+        chip.run({"input": hal.events([0], [0])}, 1000)  # compiles
+        began = time.perf_counter()
+        with pytest.raises(DeviceTimeoutError) as caught:
+            chip.run({"input": hal.events([0], [0])}, n * 1000, timeout_s=0.1)
+        assert time.perf_counter() - began < 1
+        assert caught.value.data["recording"].device == "speck2f"
+
+
+@pytest.mark.parametrize("device", ["ideal", "speck2f"])
+def test_a_long_run_is_heard_of_often(net: Any, device: str) -> None:
+    """`advance` at least every 0.1 s: flush, progress, time-out and Ctrl-C depend on it."""
+    shape = (2, 16, 16)
+    rng = np.random.default_rng(1)
+    model = net.chain(
+        net.input("input", *shape), net.conv("conv", rng.integers(-3, 4, (8, 2, 3, 3)), (16, 16)),
+        net.spiking("cells", 8, 14, 14, v_threshold=5), net.output("output", 8, 14, 14),
+    )  # fmt: skip
+    n, steps = 300_000, 2000
+    stimulus = {"input": hal.events(np.sort(rng.integers(0, steps * 1000, n)), rng.integers(0, 512, n))}
+    with opened(net, device, model) as chip:
+        chip.run({"input": hal.events([0], [0])}, 1000)  # compiles
+        recorder = MemoryRecorder()
+        times = [time.perf_counter()]
+        recorder.on_advance.append(lambda t_ns: times.append(time.perf_counter()))
+        chip.run(stimulus, steps * 1000, recorder=recorder)
+    gaps = np.diff(times)
+    assert len(gaps) > 3
+    assert np.median(gaps) < 0.1
+    assert gaps.max() < 0.5
+
+
+@pytest.mark.parametrize("device", ["ideal", "speck2f"])
+def test_a_final_state_is_one_sample_at_the_last_nanosecond(net: Any, device: str) -> None:
+    with opened(net, device, net.relay(threshold=3), [hal.Probe("cells", "v")]) as chip:
+        trace = chip.run({"input": hal.events([0, 1000], [0, 0])}, 3000).traces["cells", "v"]
+        assert trace.t.tolist() == [2999]
+        assert trace.values.shape == (1, 2)
+        assert trace.values[0, 0] > trace.values[0, 1] == 0
+        assert chip.run({}, 0).traces["cells", "v"].t.tolist() == []
+
+
+def test_spikes_of_a_node_before_a_pool_are_unpooled_and_those_of_the_output_pooled(net: Any) -> None:
+    parts = [
+        net.input("input", 1, 4, 4),
+        net.conv("conv", np.ones((1, 1, 1, 1)), (4, 4)),
+        net.spiking("x", 1, 4, 4),
+        net.sum_pool("pool", (1, 4, 4), 2),
+        net.output("output", 1, 2, 2),
+    ]
+    stimulus = {"input": hal.events([0, 1000, 2000], [0, 5, 15])}
+    for device in ("speck2f", "ideal"):
+        recording = net.run(device, net.chain(*parts), stimulus, 3000, record=["x"])
+        assert recording.spikes["x"]["index"].tolist() == [0, 5, 15]
+        assert recording.spikes["output"]["index"].tolist() == [0, 0, 3]
+
+
+def test_like_goes_on_with_the_same_device(net: Any) -> None:
+    for device in ("ideal", "speck2f"):
+        mapper = hal.mapper(device)
+        first = mapper.map(net.relay())
+        with hal.open(device) as chip:
+            chip.load(first)
+            chip.run({"input": hal.events([0], [0])}, 1000)
+            chip.load(mapper.map(net.relay(threshold=2), like=first))
+            recording = chip.run({"input": hal.events([0, 1000], [0, 0])}, 2000)
+        assert recording.spikes["output"].tolist() == [(1000, 0)]

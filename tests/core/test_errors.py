@@ -31,7 +31,9 @@ PLAIN = sorted(set(TREE) - {"DoesNotFitError"})
 
 
 def report() -> FitReport:
-    row = FitRow(resource="neurons", place="core 1", node="fc", needed=5, limit=4, unit="neurons", hint="fewer", ok=False)
+    row = FitRow(
+        resource="neurons", place="core 1", node="fc", needed=5, limit=4, unit="neurons", hint="fewer", ok=False
+    )
     fine = FitRow(resource="cores", place="chip", node="", needed=1, limit=4, unit="cores")
     refused = Finding(level="refused", node="lif", field="tau", reason="no leak", wanted=0.1, realised=0, hint="use IF")
     note = Finding(level="note", node="fc", field="weight", reason="all small")

@@ -284,6 +284,12 @@ def test_rates_are_checked_against_run_time_limits(net: Any, toys: Any) -> None:
     assert (row.resource, row.node, row.needed, row.limit) == ("bandwidth", "input", 2e4, 1000)
 
 
+@pytest.mark.parametrize("rate", [5, 5.5, np.int64(5), np.float32(5)])
+def test_a_rate_is_any_number(net: Any, toys: Any, rate: Any) -> None:
+    toys.add()
+    assert hal.mapper("toy").check(net.relay(), rates_hz={"input": rate}).fits
+
+
 @pytest.mark.parametrize(
     ("rates", "where"),
     [
@@ -371,6 +377,24 @@ def test_limits_of_observables_are_checked(net: Any, toys: Any) -> None:
     assert "record" in record_problems("toy", net.relay(3), [hal.Probe("cells", "v"), *probes])[-1]
 
 
+def test_limits_per_core_are_checked_where_the_neurons_sit(net: Any, toys: Any) -> None:
+    class TwoCores(toys.Mapper):
+        def _plan(self, *args: Any) -> Plan:
+            plan = super()._plan(*args)
+            plan.placement.rows["core"][plan.placement.rows["core"] >= 0] = [0, 0, 1, 1]
+            return plan
+
+    observables = (
+        Observable(variable="spikes", unit="events"),
+        Observable(variable="v", unit="mV", at_once=1, scope="core"),
+    )
+    toys.add(mapper=TwoCores, observables=observables)
+    mapper = hal.mapper("toy")
+    mapper.map(net.relay(4), record=[hal.Probe("cells", "v", (0, 3))])
+    with pytest.raises(ConfigError, match="core 0"):
+        mapper.map(net.relay(4), record=[hal.Probe("cells", "v", (0, 1))])
+
+
 def test_observables_that_exclude_each_other_are_refused(net: Any, toys: Any) -> None:
     observables = (
         Observable(variable="spikes", unit="events"),
@@ -406,10 +430,13 @@ def test_what_a_node_does_not_have_cannot_be_recorded(net: Any, kind: str, recor
     assert record_problems("ideal", getattr(net, kind)(), [record])
 
 
+@pytest.mark.parametrize("every", [None, 1000])
 @pytest.mark.parametrize(("kind", "node"), [("readout", "li"), ("encoder", "enc")])
-def test_state_on_the_host_is_recorded_or_refused_but_not_forgotten(net: Any, kind: str, node: str) -> None:
+def test_state_on_the_host_is_recorded_or_refused_but_not_forgotten(
+    net: Any, kind: str, node: str, every: int | None
+) -> None:
     model = getattr(net, kind)()
-    probe = hal.Probe(node, "v", None, 1000)
+    probe = hal.Probe(node, "v", None, every)
     stimulus = {"input": np.array([[1, 1]] * 4)}
     try:
         recording = net.run("speck2f", model, stimulus, 4000, record=[probe])
@@ -560,3 +587,53 @@ def test_mapping_is_deterministic(net: Any, device: str) -> None:
     one, two = (hal.mapper(device).map(net.relay(4), seed=3) for _ in range(2))
     assert one.config == two.config
     assert one.placement.rows.tolist() == two.placement.rows.tolist()
+
+
+# --- Speck's words in the contract ------------------------------------------------------------------------------------
+
+
+def biased(net: Any, bias: float) -> Any:
+    return net.chain(
+        net.input("input", 2),
+        net.affine("fc", np.eye(2), [bias, bias]),
+        net.spiking("cells", 2),
+        net.output("output", 2),
+    )
+
+
+def test_a_bias_of_zero_costs_memory_and_no_leak_on_speck(net: Any) -> None:
+    mapping = hal.mapper("speck2f").map(biased(net, 0.0))
+    core = int(mapping.where("cells")["core"][0])
+    assert not mapping.config.cnn_layers[core].leak_enable
+    (row,) = [row for row in mapping.fit.rows if row.resource == "bias memory"]
+    assert row.needed == 2
+
+
+def test_a_bias_per_step_is_refused_on_speck_unless_approximated_by_a_leak(net: Any) -> None:
+    mapper = hal.mapper("speck2f")
+    assert "fc" in {f.node for f in mapper.check(biased(net, 1.0)).refused}
+    report = mapper.check(biased(net, 1.0), {"approximate": {"leak"}})
+    assert report.fits
+    assert "fc" in {f.node for f in report.changed}
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_columns_of_a_placement_are_those_of_the_spec(net: Any, device: str) -> None:
+    placement = hal.mapper(device).map(net.relay()).placement
+    extras = tuple(column.name for column in registry.spec(device).placement_extras)
+    assert placement.rows.dtype.names == ("node", "index", "part", "chip", "core", "neuron", *extras)
+
+
+def test_an_index_is_the_c_order_position_in_the_image(net: Any) -> None:
+    shape = (2, 3, 4)
+    model = net.chain(
+        net.input("input", *shape), net.conv("conv", np.eye(2)[:, :, None, None], (3, 4)), net.spiking("x", *shape),
+        net.output("output", *shape),
+    )  # fmt: skip
+    mapping = hal.mapper("speck2f").map(model)
+    for name in ("input", "x"):
+        rows = mapping.where(name)
+        expected = np.stack(np.unravel_index(rows["index"], shape))
+        assert np.array_equal(np.stack([rows["feature"], rows["y"], rows["x"]]), expected)
+    recording = net.run("speck2f", model, {"input": hal.events([0, 1000], [5, 23])}, 2000)
+    assert recording.spikes["output"]["index"].tolist() == [5, 23]

@@ -183,6 +183,14 @@ def test_an_output_behind_a_pool_sits_where_all_neurons_of_the_window_sit(net: A
     assert {fate.node: fate.fate for fate in mapping.fates}["pool"] == "host"
 
 
+@pytest.mark.parametrize("index", [4, -1, [0, 99], 0.5, "a"])
+def test_an_element_that_an_output_does_not_have_is_an_error(net: Any, index: Any) -> None:
+    mapping = hal.mapper("speck2f").map(net.relay(4))
+    for node in ("output", "cells"):
+        with pytest.raises(HalError, match="index"):
+            mapping.where(node, index)
+
+
 def test_what_the_host_computes_has_no_place(net: Any) -> None:
     mapping = hal.mapper("speck2f").map(net.readout())
     assert len(mapping.where("output")) == len(mapping.where("li")) == 0
@@ -387,7 +395,27 @@ def saved(net: Any, tmp_path: Path) -> Path:
     return path
 
 
-KEYS = ["format", "device", "config", "placement", "fit", "inputs", "outputs", "fates", "losses", "realised", "record", "step_ns", "speedup", "latency_ns", "profile_id", "model", "front", "on_chip", "back"]
+KEYS = [
+    "format",
+    "device",
+    "config",
+    "placement",
+    "fit",
+    "inputs",
+    "outputs",
+    "fates",
+    "losses",
+    "realised",
+    "record",
+    "step_ns",
+    "speedup",
+    "latency_ns",
+    "profile_id",
+    "model",
+    "front",
+    "on_chip",
+    "back",
+]
 
 
 def test_the_keys_tried_are_those_there_are(saved: Path) -> None:

@@ -25,7 +25,7 @@ from hal_conformance.rulebook import check
 
 IMPORT_S: Final = 3.0
 """Wall seconds importing a plugin may take beyond the core; ours take a tenth of one."""
-CHILD_S: Final = 50.0
+CHILD_S: Final = 25.0
 VENDORS: Final = (
     "samna", "sinabs", "torch", "tensorflow", "jax", "jaxsnn", "hxtorch", "pynn_brainscales", "pyNN", "nxsdk",
     "nxkernel", "lava", "nengo", "rockpool", "snntorch", "norse", "spikingjelly", "cupy",
@@ -68,6 +68,22 @@ def check_import(ctx: Context) -> None:
     """Given a new interpreter, when the plugin is imported, then that is quick, silent and changes nothing else."""
     plugin, _ = registry.current().resolve(ctx.name)
     module = plugin.record.entry.partition(":")[0]
+    seen = _imported(ctx, module)
+    vendors = sorted(set(seen["modules"]) & set(VENDORS))
+    demand(not vendors, f"importing {module} imports {', '.join(vendors)}; that belongs into opening hardware")
+    demand(not seen["logging"], f"importing {module} configures logging; that is the application's business")
+    demand(not seen["structlog"], f"importing {module} configures structlog; that is the application's business")
+    demand(seen["threads"] == 1, f"importing {module} leaves {seen['threads'] - 1} threads running")
+    seconds = seen["seconds"]
+    if seconds > IMPORT_S:
+        # once more: the disk may have been cold, or the machine busy with something else
+        seconds = min(seconds, _imported(ctx, module)["seconds"])
+    ctx.measure("import_ms", round(1e3 * seconds, 1))
+    demand(seconds <= IMPORT_S, f"importing {module} took {seconds:.1f} s, the limit is {IMPORT_S:g} s")
+
+
+def _imported(ctx: Context, module: str) -> dict[str, Any]:
+    """What a new interpreter sees when it imports the module; a failure when it cannot, or when that prints."""
     told = ctx.folder() / "import.json"
     path = os.pathsep.join(entry for entry in sys.path if entry)
     try:
@@ -84,14 +100,8 @@ def check_import(ctx: Context) -> None:
     demand(done.returncode == 0, f"{module} cannot be imported in a new interpreter: {done.stderr[-2000:]}")
     printed = (done.stdout + done.stderr).strip()
     demand(not printed, f"importing {module} printed: {printed[:500]}")
-    seen = json.loads(told.read_text(encoding="utf-8"))
-    ctx.measure("import_ms", round(1e3 * seen["seconds"], 1))
-    vendors = sorted(set(seen["modules"]) & set(VENDORS))
-    demand(not vendors, f"importing {module} imports {', '.join(vendors)}; that belongs into opening hardware")
-    demand(not seen["logging"], f"importing {module} configures logging; that is the application's business")
-    demand(not seen["structlog"], f"importing {module} configures structlog; that is the application's business")
-    demand(seen["threads"] == 1, f"importing {module} leaves {seen['threads'] - 1} threads running")
-    demand(seen["seconds"] <= IMPORT_S, f"importing {module} took {seen['seconds']:.1f} s, the limit is {IMPORT_S:g} s")
+    seen: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
+    return seen
 
 
 @check("LOAD-003", level="bronze")

@@ -163,6 +163,18 @@ class RefusesAll(Mapper):
 MAPPERS["null"] = RefusesAll
 
 
+@mapper("slow")
+class Slow(Mapper):
+    """In order: takes a step for each connection, and says so."""
+
+    def _plan(self, model, *args):
+        slow = model.with_semantics(attrs.evolve(model.semantics, edge_delay=1))
+        plan = super()._plan(slow, *args)
+        steps = {node.name: k for k, node in enumerate(model.populations())}
+        steps |= {name: max(steps.values()) for name in model.outputs}
+        return attrs.evolve(plan, latency_ns={name: k * (plan.step_ns or 0) for name, k in steps.items()})
+
+
 @mapper("optimist")
 class Optimist(Mapper):
     def check(self, model, options=None, *, rates_hz=None):
@@ -551,8 +563,9 @@ class KeepsPower(KeepsMapping):
 @device("loads-once")
 class LoadsOnce(Plain):
     def _load(self, mapping):
-        if self._mapping is not mapping:
+        if getattr(self, "held", None) is not mapping:
             super()._load(mapping)
+        self.held = mapping
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
