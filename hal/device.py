@@ -19,7 +19,7 @@ import numpy as np
 from hal import intake
 from hal.capabilities import require
 from hal.config import OpenOptions
-from hal.errors import ConfigError, DeviceTimeoutError, Problem, StateError
+from hal.errors import ConfigError, DeviceTimeoutError, HalError, Problem, StateError
 from hal.events import BatchStimulus, Port, Stimulus
 from hal.fit import Finding
 from hal.spec import COUNTERS, Clock, Column, DeviceSpec, Reset
@@ -76,6 +76,8 @@ class Device(ABC):
         self.profile = profile
         self.seed = seed
         self.options = options if options is not None else spec.open_options()
+        self.plugin: str | None = None
+        """Distribution and version of the plugin; set by the registry."""
         self._state: Literal["open", "loaded", "closed"] = "open"
         self._mapping: Mapping | None = None
         self._host: HostParts | None = None
@@ -260,7 +262,11 @@ class Device(ABC):
         if self._host is None and timeout_s is None and self._quantum_ns() == 1:
             # whatever breaks it off leaves dynamics that nobody knows
             self._broken_off = True
-            done = self._run_batch(batch, duration_ns, workers)
+            try:
+                done = self._run_batch(batch, duration_ns, workers)
+            except HalError:
+                # one sample cannot be run: the loop finds out which, and runs the others
+                done = None
             self._broken_off = False
             if done is not None:
                 self._t0_ns = duration_ns
@@ -384,7 +390,10 @@ class Device(ABC):
         return {
             "neurohal": __version__,
             "numpy": np.__version__,
+            "plugin": self.plugin,
+            "serial": self.serial,
             "options": to_json(self.options),
+            "map_options": dict(self.mapping.options),
             "model": None if model is None else model.fingerprint,
             "semantics": None if model is None else model.semantics.to_json(),
             "profile_id": self.mapping.profile_id,

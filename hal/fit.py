@@ -57,7 +57,11 @@ class FitRow:
     limit: float = attrs.field(converter=float)
     unit: str
     hint: str = ""
-    ok: bool = attrs.field(default=True, converter=bool)
+
+    @property
+    def ok(self) -> bool:
+        """Whether what is needed is there."""
+        return self.needed <= self.limit
 
 
 @attrs.frozen(kw_only=True)
@@ -131,7 +135,7 @@ class FitReport:
         return {
             "device": self.device,
             "fits": self.fits,
-            "rows": [attrs.asdict(row) for row in self.rows],
+            "rows": [attrs.asdict(row) | {"ok": row.ok} for row in self.rows],
             "findings": [
                 {key: _plain(value) for key, value in attrs.asdict(finding).items()} for finding in self.findings
             ],

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingABC
 from difflib import get_close_matches
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -18,7 +19,7 @@ from hal.config import MapOptions
 from hal.errors import CapabilityError, ConfigError, DoesNotFitError, ModelError, Problem
 from hal.events import Port, Probe
 from hal.fit import Finding, FitReport, FitRow, Observable
-from hal.mapping import Fate, Losses, Mapping, Placement
+from hal.mapping import BASE_COLUMNS, Fate, Losses, Mapping, Placement
 
 if TYPE_CHECKING:
     from hal.device import DeviceSpec
@@ -123,7 +124,8 @@ class Mapper(ABC):
             if like.device != self.spec.name:
                 problem = Problem("made for another device", "like.device", like.device, self.spec.name)
                 raise ConfigError("map(like=) cannot keep that mapping", problems=[problem])
-        report, plan, (front, chip, back) = self._planned(model, self._options(options), probes, like, seed, None)
+        chosen = self._options(options)
+        report, plan, (front, chip, back) = self._planned(model, chosen, probes, like, seed, None)
         if not report.fits:
             raise DoesNotFitError(report)
         if plan.config is None or plan.placement is None:
@@ -131,6 +133,7 @@ class Mapper(ABC):
         if not isinstance(plan.config, self.spec.config):
             wrong, right = type(plan.config).__name__, self.spec.config.__name__
             raise TypeError(f"the mapper of {self.spec.name} gave registers of class {wrong}, the spec says {right}")
+        self._check_names({*model.nodes, *chip.nodes}, plan, plan.placement)
         self._check_places(model, chip, probes, plan.placement)
         config_module.check(plan.config, f"the configuration made for {self.spec.name}")
         mapping = Mapping(
@@ -155,6 +158,7 @@ class Mapper(ABC):
             front=front,
             back=back,
             profile_id=getattr(self.profile, "id", None),
+            options=config_module.to_json(chosen),
         )
         if like is not None:
             _keep_like(mapping, like)
@@ -286,7 +290,7 @@ class Mapper(ABC):
                 problems.append(
                     Problem("no such node", f"rates_hz[{name!r}]", hint=f"did you mean {near[0]!r}?" if near else "")
                 )
-            elif isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < np.inf:
+            elif isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= float(rate) < np.inf:
                 problems.append(Problem("a rate is a number >= 0", f"rates_hz[{name!r}]", value=rate, limit="Hz"))
         if problems:
             raise ConfigError("rates_hz not valid", problems=problems)
@@ -354,12 +358,23 @@ class Mapper(ABC):
             return model.kind(node.name) == "events"
         return node.spiking
 
+    def _check_names(self, known: set[str], plan: Plan, placement: Placement) -> None:
+        """An author's slips: columns that the spec does not declare, values for nodes that the model lacks."""
+        columns = set(placement.rows.dtype.names or ()) - {name for name, _ in BASE_COLUMNS}
+        declared = {column.name for column in self.spec.placement_extras}
+        strange = {*plan.latency_ns, *(node for node, _ in plan.realised)} - known
+        if columns != declared or strange:
+            raise TypeError(
+                f"the mapper of {self.spec.name} placed with columns {sorted(columns)}, the spec declares "
+                f"{sorted(declared)}; unknown nodes: {sorted(strange)}"
+            )
+
     def _check_places(self, model: Model, chip: Model, probes: tuple[Probe, ...], placement: Placement) -> None:
         """Probes of what is on the host, and limits per core, which only a placement shows."""
         problems = [
             Problem("is computed on the host; its state cannot be recorded", f"record {probe.node!r}")
             for probe in probes
-            if probe.variable != "spikes" and probe.node not in chip.nodes
+            if probe.variable != "spikes" and (probe.node not in chip.nodes or probe.node in chip.inputs)
         ]
         for observable in self.spec.observables:
             if observable.at_once is None or observable.scope == "chip":

@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hal.errors import ConfigError
+from hal.errors import ConfigError, Problem
 from hal.events import Port, Probe, Records
 from hal.fit import FitReport
 
@@ -103,7 +103,18 @@ class Fate:
 
 def _feeding(projection: Projection, index: ArrayLike | None) -> NDArray[Any] | None:
     """Source elements with a connection to some of the target's elements."""
-    return None if index is None else np.unique(projection.matrix()[np.atleast_1d(index)].indices)
+    if index is None:
+        return None
+    matrix = projection.matrix()
+    return np.unique(matrix[_checked_index(projection.target, index, matrix.shape[0])].indices)
+
+
+def _checked_index(node: str, index: ArrayLike, size: int) -> NDArray[Any]:
+    asked = np.atleast_1d(index)
+    if asked.dtype.kind not in "iu" or (asked.size and not 0 <= asked.min() <= asked.max() < size):
+        problem = Problem("no such index", node, value=asked[:5].tolist(), limit=f"integers 0..{size - 1}")
+        raise ConfigError(f"{node} has no such neuron", problems=[problem])
+    return asked
 
 
 LOSS: Final = np.dtype(
@@ -170,22 +181,25 @@ class Losses:
         out = []
         for code, name in enumerate(self.nodes):
             of_node = self.rows[self.rows["node"] == code]
-            lost = [
-                of_node["index"][of_node["parameter"] == p]
+            lost = {
+                word: of_node["index"][of_node["parameter"] == p]
                 for p, word in enumerate(self.parameters)
-                if word == "weight"
-            ]
-            if not lost or not lost[0].size:
+                if word in ("weight", "scale")
+            }
+            lost = {word: index for word, index in lost.items() if index.size}
+            if not lost:
                 continue
             for projection in model.projections():
                 hit = [k for k, node in enumerate(projection.path) if node.name == name]
                 if not hit:
                     continue
                 node: Any = projection.path[hit[0]]
-                mask = np.zeros(node.weight.size)
-                mask[lost[0]] = 1.0
+                ((word, index),) = lost.items()
+                values = getattr(node, word)
+                mask = np.zeros(values.size)
+                mask[index] = 1.0
                 path = [_pattern(other) for other in projection.path]
-                path[hit[0]] = attrs.evolve(node, weight=mask.reshape(node.weight.shape))
+                path[hit[0]] = attrs.evolve(node, **{word: mask.reshape(values.shape)})
                 target, source = attrs.evolve(projection, path=tuple(path)).matrix().nonzero()
                 out.append((projection.source, source.astype(np.int64), projection.target, target.astype(np.int64)))
         return out
@@ -207,8 +221,9 @@ class Mapping:
     device: spec name. model: as given (None when adopted from registers). config: the registers. realised: what the
     chip computes with, in model units, per (node, parameter). inputs, outputs: the ports a user sees. record: what is
     recorded besides the outputs. step_ns: the clock step, None without one. speedup: model ns per device ns.
-    latency_ns: fixed delay of a node against the model. front, back: what the host computes before and after the chip;
-    on_chip: the part between them, with Inputs and Outputs where it was cut (the model itself without host parts).
+    options: the map options, as JSON. latency_ns: fixed delay of a node against the model. front, back: what the host
+    computes before and after the chip; on_chip: the part between them, with Inputs and Outputs where it was cut (the
+    model itself without host parts).
     """
 
     device: str
@@ -229,6 +244,7 @@ class Mapping:
     front: Model | None = None
     back: Model | None = None
     profile_id: str | None = None
+    options: MappingABC[str, Any] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         if self.on_chip is None:
@@ -243,8 +259,11 @@ class Mapping:
             feeding = [p for p in self.model.projections() if p.target == node and p.source in self.placement.nodes]
             found = [self.placement.where(p.source, _feeding(p, index)) for p in feeding]
             return np.concatenate([self.placement.rows[:0], *found])
-        if self.model is not None and node in self.model.nodes and node not in self.placement.nodes:
-            return self.placement.rows[:0]
+        if self.model is not None and node in self.model.nodes:
+            if index is not None:
+                _checked_index(node, index, self.model.nodes[node].size)
+            if node not in self.placement.nodes:
+                return self.placement.rows[:0]
         return self.placement.where(node, index)
 
     def who(self, chip: int, core: int, neuron: int) -> tuple[str, int] | None:
@@ -269,9 +288,8 @@ class Mapping:
             if name in nodes and parameter in type(nodes[name]).parameters:
                 shape = getattr(nodes[name], parameter).shape
                 nodes[name] = attrs.evolve(nodes[name], **{parameter: np.reshape(values, shape)})
-        return type(self.model).of(
-            nodes, self.model.edges, self.model.semantics, semantics_given=self.model.semantics_given
-        )
+        more = {name: getattr(self.model, name) for name in ("notes", "metadata", "semantics_given")}
+        return type(self.model).of(nodes, self.model.edges, self.model.semantics, **more)
 
     def save(self, path: str | Path) -> None:
         """One zip of manifest.json and .npy files; `hal.read_mapping` is the inverse. Replaces atomically."""

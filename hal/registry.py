@@ -330,6 +330,7 @@ def open(  # noqa: A001
     _raise(f"cannot open {device.name}", problems, hint=_valid(device) if options is None else "")
     arguments = {"kind": kind, "serial": serial, "profile": profile, "seed": operator.index(seed), "options": options}
     opened: Device = _expect(Device, registry, plugin, "hal_open", spec=device, **arguments)
+    opened.plugin = f"{plugin.record.distribution} {plugin.record.version}"
     return opened
 
 

@@ -215,7 +215,7 @@ class Semantics:
         reset_delay: 0 in the step of the spike, 1 one step later.
         compare: > or >= against the threshold.
         fires_on: new: after the update; old: on the state before it, so one step late.
-        spikes_per_step: one, or many (n = v // threshold).
+        spikes_per_step: one, or many: the largest n for which v compares with n * threshold.
         edge_delay: steps every connection between populations takes. feedback_delay: steps within a cycle.
         v_min: lower bound of the membrane, after the reset: a number, "-threshold", or None.
         start_state: of the membrane: a number, "v_reset" or "v_leak".

@@ -17,6 +17,9 @@ from hal_emulators import ideal_kernels as kernels
 
 Float = NDArray[np.floating[Any]]
 
+MAX_SPIKES: Final = 1 << 20
+"""Most spikes of a neuron in one step; a network beyond it runs away and would only fill the memory."""
+
 RESETS: Final = ("value", "subtract", "subtract_n", "discard_update")
 
 
@@ -107,6 +110,10 @@ class _Ring:
         return got
 
 
+class RunawayError(ArithmeticError):
+    """A neuron gave more than MAX_SPIKES spikes in one step, or none that is a number. args: the node."""
+
+
 class Network:
     """A program of nodes in evaluation order, with the state of B independent copies.
 
@@ -184,7 +191,11 @@ class Network:
             x = self._gather(node)
             if isinstance(node, Neurons):
                 v, i, z = self.state[node.name]
-                kernels.neurons(x, v, i, z, self.values[node.name], *self._work[node.name])
+                out = self.values[node.name]
+                kernels.neurons(x, v, i, z, out, *self._work[node.name])
+                # NaN fails the comparison, too
+                if node.many and node.spiking and not (out <= MAX_SPIKES).all():
+                    raise RunawayError(node.name)
             else:
                 self._map(node, x)
         for name, ring in self._rings.items():

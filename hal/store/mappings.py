@@ -111,6 +111,7 @@ def _manifest(mapping: Mapping, arrays: dict[str, NDArray[Any]]) -> dict[str, An
         "speedup": mapping.speedup,
         "latency_ns": dict(mapping.latency_ns),
         "profile_id": mapping.profile_id,
+        "options": dict(mapping.options),
         **{key: None if model is None else _pack(list(model.flat()), arrays) for key, model in models.items()},
     }
 
@@ -139,7 +140,7 @@ def _mapping(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], spec: De
         fates=tuple(Fate(**fate) for fate in manifest["fates"]),
         fit=FitReport(
             device=fit["device"],
-            rows=tuple(FitRow(**row) for row in fit["rows"]),
+            rows=tuple(FitRow(**{key: value for key, value in row.items() if key != "ok"}) for row in fit["rows"]),
             findings=tuple(Finding(**finding) for finding in fit["findings"]),
         ),
         losses=Losses(tuple(words[0]), tuple(words[1]), tuple(words[2]), lost),
@@ -154,6 +155,7 @@ def _mapping(manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], spec: De
         on_chip=model("on_chip"),
         back=model("back"),
         profile_id=manifest["profile_id"],
+        options=manifest["options"],
     )
 
 

@@ -167,7 +167,6 @@ def _limits(layer: Layer) -> list[FitRow]:
             limit=limit,
             unit=unit,
             hint=hint if need > limit else "",
-            ok=need <= limit,
         )
         for name, need, limit, unit, hint in table
     ]
@@ -272,7 +271,6 @@ def _memory_rows(
             needed=len(layers),
             limit=chip.n_cores,
             unit="cores",
-            ok=len(layers) <= chip.n_cores,
         )
     ]
     for i, (layer, need) in enumerate(zip(layers, needs, strict=True)):
@@ -289,7 +287,6 @@ def _memory_rows(
                     needed=needed,
                     limit=limit,
                     unit="8-bit words" if name == "kernel" else "16-bit words",
-                    ok=needed <= limit,
                 )
             )
     return rows

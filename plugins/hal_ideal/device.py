@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal.device import Device, Reset
+from hal.errors import ModelError
 from hal.events import EVENT, EventBatch, Probe, Signal
 from hal.intake import Batch, Checked
 from hal.mapping import Mapping as ChipMapping
 from hal.recorder import Recorder
 from hal.recording import BatchRecording
-from hal_emulators.ideal import Map, Network, Neurons, Source
+from hal_emulators.ideal import MAX_SPIKES, Map, Network, Neurons, RunawayError, Source
 from hal_ideal.config import IdealConfig, MapConfig, NeuronsConfig, OutputConfig
 
 CHUNK_STEPS = 32
@@ -204,7 +205,16 @@ def _play(
         rows = {name: feed.rows(start, length) for name, feed in feeds.items()}
         kept = {name: np.empty((length, network.batch, network.sizes[name]), network.dtype) for name in watched}
         for k in range(length):
-            network.step({name: value[k] for name, value in rows.items()})
+            try:
+                network.step({name: value[k] for name, value in rows.items()})
+            except RunawayError as error:
+                node = str(error.args[0])
+                raise ModelError(
+                    f"{node} gave more than {MAX_SPIKES} spikes in step {start + k}: the network runs away",
+                    hint="check gains, thresholds and dt; a loop amplifies what it feeds back",
+                    node=node,
+                    step=start + k,
+                ) from error
             for name, chunk in kept.items():
                 chunk[k] = network.values[name]
             if sampler is not None:

@@ -12,7 +12,7 @@ from hal import nodes
 from hal.events import Port, Probe
 from hal.fit import Finding, FitReport
 from hal.mapper import Mapper, Plan
-from hal.mapping import Fate, Mapping, Placement
+from hal.mapping import Fate, Losses, Mapping, Placement
 from hal.model import Model
 from hal.semantics import Rule
 from hal_ideal.config import (
@@ -49,7 +49,8 @@ class IdealMapper(Mapper):
             config=program.config(),
             placement=_placement(model),
             fates=[Fate(node=node.name, fate=_fate(node)) for node in model.nodes.values()],
-            realised=_realised(model),
+            losses=Losses.build(program.losses),
+            realised=_realised(model) | program.realised,
             step_ns=dt_ns,
         )
 
@@ -108,6 +109,8 @@ class _Program:
         self.dt_ns = dt_ns
         self.rounded = rounded
         self.findings: list[Finding] = []
+        self.losses: list[Any] = []
+        self.realised: dict[tuple[str, str], NDArray[Any]] = {}
         self.maps: list[MapConfig] = []
         self.populations: list[NeuronsConfig] = []
         self.outputs: list[OutputConfig] = []
@@ -282,6 +285,11 @@ class _Program:
                     hint="choose another dt, or approximate={'delays'} to round them",
                 )
             )
+            said = np.asarray(node.delay, np.float64).ravel()
+            kept = np.where(off, steps * self._dt(unit), said)
+            self.realised[node.name, "delay"] = kept.reshape(node.delay.shape)
+            gone = np.flatnonzero(off)
+            self.losses.append((node.name, "delay", gone, said[gone], kept[gone], "rounded to whole steps"))
         if node.name in self.cut:
             if (steps < 1).any():
                 self.findings.append(

@@ -153,7 +153,7 @@ def test_what_cannot_be_checked_is_never_green(started, device, words):
     assert "1 failed" in done.stdout
 
 
-def test_expected-failures_come_from_a_file(started, tmp_path):
+def test_expected_failures_come_from_a_file(started, tmp_path):
     from hal_conformance.expectations import read_expected
 
     path = tmp_path / "expect.toml"

@@ -111,7 +111,7 @@ def test_a_check_that_hangs_fails_in_its_time_and_others_go_on(mutants):
             thread.join(10)
 
 
-def test_expected-failures_are_strict(mutants):
+def test_expected_failures_are_strict(mutants):
     reasons = {"RUN-002": "loses one", "MAP-001": "was wrong once"}
     report = hal_conformance.run("drops-last", only=reasons, expected=reasons)
     assert report["RUN-002"].outcome == "expected-failure"
@@ -121,20 +121,20 @@ def test_expected-failures_are_strict(mutants):
     assert "is passed" in report["MAP-001"].reason
 
 
-def test_an_expected-failure_must_be_the_suites_own(mutants):
+def test_an_expected_failure_must_be_the_suites_own(mutants):
     result = hal_conformance.run("crashes", only=["RUN-001"], expected={"RUN-001": "known"})["RUN-001"]
     assert result.outcome == "failed"
     assert "ZeroDivisionError" in result.reason
     assert "(known) is another" in result.reason
 
 
-def test_what_is_not-applicable_cannot_be_expected_to_fail(mutants):
+def test_what_is_not_applicable_cannot_be_expected_to_fail(mutants):
     result = hal_conformance.run("modest", only=["MAP-009"], expected={"MAP-009": "no like"})["MAP-009"]
     assert result.outcome == "failed"
     assert "is not-applicable" in result.reason
 
 
-def test_expected-failures_lower_the_level(mutants):
+def test_expected_failures_lower_the_level(mutants):
     expected = dict.fromkeys(mutants.MUTANTS["no-source"][1], "nobody knows")
     report = hal_conformance.run("no-source", level="bronze", expected=expected)
     assert not report.bad

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -100,7 +101,7 @@ class Net:
         return Model.of({part.name: part for part in parts}, edges, record)
 
     def chain(self, *parts: Any, **semantics: Any) -> Model:
-        pairs = zip(parts, parts[1:], strict=False)
+        pairs = itertools.pairwise(parts)
         return self.model([*parts], [(a.name, b.name) for a, b in pairs], **semantics)
 
     def relay(self, size: int = 2, threshold: float = 1.0, **semantics: Any) -> Model:
@@ -247,7 +248,6 @@ class ToyMapper(Mapper):
             limit=limit,
             unit=unit,
             hint=hint,
-            ok=needed <= limit,
         )
 
     def _adopt(self, config: Any) -> Any:

@@ -130,7 +130,7 @@ def test_what_a_device_lacks_is_refused_by_word_and_node_all_at_once(net: Any, t
         assert refused[word].hint
 
 
-@pytest.mark.parametrize("mode", [mode for mode in hal.Reset])
+@pytest.mark.parametrize("mode", list(hal.Reset))
 def test_a_reset_that_is_not_declared_is_refused(net: Any, toys: Any, mode: hal.Reset) -> None:
     toys.add(capabilities=toys.ALL - {f"reset.{mode.value}"})
     with hal.open("toy") as chip:

@@ -312,7 +312,7 @@ def test_rules_of_nested_classes_have_the_whole_path() -> None:
 def test_check_returns_the_config_or_raises_with_everything() -> None:
     chip = Chip(name="x")
     assert check(chip) is chip
-    with pytest.raises(ConfigError, match="the registers is not valid|the registers are? not valid") as caught:
+    with pytest.raises(ConfigError, match="the registers") as caught:
         check(Chip(name="x", speed=-1, stride=3), "the registers")
     assert len(caught.value.problems) == 2
 

@@ -1,4 +1,4 @@
-"""Errors: Python's own classes, every fact kept through pickling, and a text that says what, where, value, limit, hint."""
+"""Errors: Python's own classes, every fact kept through pickling, a text that says what, where, value, limit, hint."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ PLAIN = sorted(set(TREE) - {"DoesNotFitError"})
 
 
 def report() -> FitReport:
-    row = FitRow(
-        resource="neurons", place="core 1", node="fc", needed=5, limit=4, unit="neurons", hint="fewer", ok=False
-    )
+    row = FitRow(resource="neurons", place="core 1", node="fc", needed=5, limit=4, unit="neurons", hint="fewer")
     fine = FitRow(resource="cores", place="chip", node="", needed=1, limit=4, unit="cores")
     refused = Finding(level="refused", node="lif", field="tau", reason="no leak", wanted=0.1, realised=0, hint="use IF")
     note = Finding(level="note", node="fc", field="weight", reason="all small")
@@ -91,7 +89,7 @@ class Odd(errors.ConfigError):
 def test_an_error_caught_as_pythons_own_keeps_its_text() -> None:
     with pytest.raises(TimeoutError, match=r"^late\n  hint: wait$"):
         raise errors.DeviceTimeoutError("late", hint="wait")
-    with pytest.raises(ImportError, match="^samna is missing$"):
+    with pytest.raises(ImportError, match=r"^samna is missing$"):
         raise errors.OptionalDependencyError("samna is missing", package="samna")
 
 

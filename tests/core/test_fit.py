@@ -14,7 +14,7 @@ from hal.fit import Finding, FitReport, FitRow, Observable, Resource
 
 def row(needed: float, limit: float, **more: Any) -> FitRow:
     fields: dict[str, Any] = {"resource": "neurons", "place": "core 0", "node": "fc", "unit": "neurons"}
-    return FitRow(needed=needed, limit=limit, ok=needed <= limit, **(fields | more))
+    return FitRow(needed=needed, limit=limit, **(fields | more))
 
 
 def finding(level: Any, **more: Any) -> Finding:
@@ -41,6 +41,12 @@ def test_it_fits_when_nothing_is_over_and_nothing_refused(rows: Any, findings: A
     assert report.fits is fits
     assert bool(report.problems()) is not fits
     assert report.to_json()["fits"] is fits
+
+
+def test_a_row_is_over_when_more_is_needed_than_there_is() -> None:
+    assert [row(needed, 4).ok for needed in (3, 4, 4.5, 5)] == [True, True, False, False]
+    with pytest.raises(TypeError):
+        row(5, 4, ok=True)
 
 
 def test_findings_by_level() -> None:
@@ -89,7 +95,7 @@ def test_the_text_says_everything() -> None:
 def test_json_holds_numpy_values_of_authors() -> None:
     report = FitReport(
         device="toy",
-        rows=(row(np.int64(5), np.float32(4.0)), attrs.evolve(row(1, 1), ok=np.bool_(True))),  # type: ignore[arg-type]
+        rows=(row(np.int64(5), np.float32(4.0)), row(1, 1)),
         findings=(
             finding("changed", wanted=np.array([1, 2]), realised=np.float32(0.5)),
             finding("note", wanted=(1, {2}), realised=object),

@@ -66,7 +66,7 @@ def test_every_fault_of_everything_at_once() -> None:
 def test_a_stimulus_is_a_mapping(stimulus: Any) -> None:
     with pytest.raises(ConfigError, match="maps input names"):
         check(stimulus, PORTS, 100, STEP)
-    with pytest.raises(ConfigError, match="neither|maps input names"):
+    with pytest.raises(ConfigError, match="maps input names"):
         check_batch(stimulus, PORTS, 100, STEP)
 
 

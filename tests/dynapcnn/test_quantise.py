@@ -99,7 +99,7 @@ def test_keep_integers_declines(weights: Any, bias: Any, high: float, low: float
 def test_no_lower_bound_does_not_cost_the_weights() -> None:
     for low in (None, -math.inf):
         result = quantise([[0.1, -0.2]], None, 1.0, low)
-        assert np.abs(result.weights).max() >= 64
+        assert np.abs(result.weights.astype(int)).max() >= 64
         assert result.threshold_low == -32768
         assert result.notes == ()
 
@@ -212,7 +212,7 @@ def test_default_rule_keeps_its_promises(
     if low is not None and not codes(result) & {NoteCode.THRESHOLD_LOW_ZERO, NoteCode.THRESHOLD_LOW_CLIPPED}:
         assert abs(result.realised_threshold_low - low) <= step
     if NoteCode.SCALE_LIMITED not in codes(result) and result.scale != 1.0:
-        assert np.abs(result.weights).max() >= 63
+        assert np.abs(result.weights.astype(int)).max() >= 63
     low_again = float(result.threshold_low)
     again = quantise(result.weights, result.bias, result.threshold_high, low_again, result.state)
     assert again.scale == 1.0

@@ -444,6 +444,39 @@ def test_within_a_projection_sums_run_by_source_index() -> None:
     assert steps_of(run(graph, kick((0, 0), (0, 1), (0, 2)), 1), "output") == [(0, 0)]
 
 
+def test_a_network_that_runs_away_is_stopped_by_name_and_values_are_not_taken_for_spikes() -> None:
+    words = {"spikes_per_step": "many", "spike_reset": "subtract_n", "compare": ">="}
+    parts = [
+        port(nodes.Input, "input", 1),
+        node(nodes.IF, "a"),
+        affine("back", [[4.0]]),
+        port(nodes.Output, "output", 1),
+    ]
+    edges = [("input", "a"), ("a", "back"), ("back", "a"), ("a", "output")]
+    with pytest.raises(hal.HalError, match="a gave more than") as caught:
+        run(model(parts, edges, **words), kick((0, 0)), 200)
+    assert "step" in str(caught.value)
+    large = chain(
+        port(nodes.Input, "input", 1), affine("w", [[1e9]]), node(nodes.LI, "n"), port(nodes.Output, "output", 1),
+        **words,
+    )  # fmt: skip
+    assert run(large, kick((0, 0)), 1).signals["output"].values.tolist() == [[1e9]]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_sample_that_runs_away_is_untrusted_and_stops_nothing(workers: int) -> None:
+    words = {"spikes_per_step": "many", "spike_reset": "subtract_n", "compare": ">="}
+    parts = [port(nodes.Input, "input", 2), affine("w", [[1.0, 0.5]]), node(nodes.IF, "a"), affine("back", [[4.0]])]
+    edges = [("input", "w"), ("w", "a"), ("a", "back"), ("back", "a"), ("a", "output")]
+    graph = model([*parts, port(nodes.Output, "output", 1)], edges, **words)
+    samples = [hal.events([0], [1]), hal.events([0], [0]), hal.events([5 * STEP], [1])]
+    with hal.open("ideal") as chip:
+        chip.load(hal.mapper("ideal").map(graph))
+        batch = chip.run_batch({"input": samples}, 200 * STEP, workers=workers)
+    assert batch.status == ("ok", "untrusted", "ok")
+    assert "runs away" in str(batch.diagnostics[1])
+
+
 # --- inputs and outputs ----------------------------------------------------------------------------------------------
 
 
@@ -610,14 +643,16 @@ def network(seed: int, profile: str, cls: Any, edge: int, feedback: int, steps: 
     taus = {key: tau for key in cls.parameters if key.startswith("tau")}
     # where the equation has r * dt, weights of this size move an IF neuron
     scale = 1e6 if cls is nodes.IF and profile in ("nir", "norse", "spikingjelly") else 1.0
+    # a neuron that fires many times amplifies by 1 / (1 - decay) per stage: less than 1 around the loop
+    loop = {nodes.IF: 0.9, nodes.LIF: 0.2, nodes.CubaLIF: 0.04}[cls]
     parts = [
         port(nodes.Input, "input", 3),
         affine("w", mixing(rng, 4, 3, 3 * scale), scale * rng.normal(size=4) / 4),
         node(cls, "a", 4, **taus),
-        affine("u", mixing(rng, 4, 4, 0.9 * scale)),
+        affine("u", mixing(rng, 4, 4, loop * scale)),
         delay("late", *(step * rng.integers(0, 4, 4))),
         node(cls, "b", 4, **taus),
-        affine("back", mixing(rng, 4, 4, 0.9 * scale)),
+        affine("back", mixing(rng, 4, 4, loop * scale)),
         affine("skip", mixing(rng, 4, 3, 3 * scale)),
         affine("read", rng.normal(size=(2, 4))),
         node(nodes.LI, "li", 2, tau=tau),

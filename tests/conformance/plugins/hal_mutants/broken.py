@@ -141,7 +141,7 @@ class FirstReason(Mapper):
     def _plan(self, model, *args):
         size = sum(node.size for node in model.populations())
         rows = [
-            FitRow(resource="neurons", place=f"core {core}", node="", needed=size, limit=1000, unit="neurons", ok=False)
+            FitRow(resource="neurons", place=f"core {core}", node="", needed=size, limit=1000, unit="neurons")
             for core in range(2 if size > 1000 else 0)
         ]
         return attrs.evolve(super()._plan(model, *args), rows=rows)
