@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from hal import nodes
 from hal.events import Port, Records, Signal, events
 from hal.fit import Finding
-from hal.intake import Checked
+from hal.intake import Batch, Checked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +30,7 @@ def split(model: Model, capabilities: frozenset[str]) -> tuple[Model | None, Mod
 
     Front: from Inputs that take signals up to and including the first spiking nodes. Back: what lies between the last
     spiking nodes and Outputs that give signals. Names stay: a part's Input is named after the population that feeds it;
-    `cuts` says which Outputs stand where a part was cut off.
+    an Output where it was cut off gets a name that the model does not have.
     """
     front = set() if "input.signal" in capabilities else _front(model)
     back = set() if "output.signal" in capabilities else _back(model)
@@ -79,8 +79,10 @@ def _cut(model: Model, names: Iterable[str]) -> Model:
     return model.part(inside, exits=exits)
 
 
-def cuts(part: Model, model: Model) -> dict[str, str]:
+def _cuts(part: Model | None, model: Model | None) -> dict[str, str]:
     """Where a part was cut off: name of its Output -> the population behind it."""
+    if part is None or model is None:
+        return {}
     return {name: part.predecessors(name)[0] for name in part.outputs if name not in model.outputs}
 
 
@@ -124,10 +126,8 @@ class HostParts:
         probed = {probe.node for probe in mapping.record if probe.variable == "spikes"}
         on_chip = mapping.on_chip.inputs if mapping.on_chip is not None else ()
         self._ports = {*on_chip, *(port.name for port in ports)}
-        self._cuts: dict[str, str] = {}
-        for part in (mapping.front, mapping.on_chip):
-            if part is not None and mapping.model is not None:
-                self._cuts |= cuts(part, mapping.model)
+        self._front_cuts = _cuts(mapping.front, mapping.model)
+        self._chip_cuts = _cuts(mapping.on_chip, mapping.model)
         self.front = _opened(mapping.front, probed, seed)
         self.back = _opened(mapping.back, probed, seed)
         self._parts: tuple[Device, ...] = tuple(part for part in (self.front, self.back) if part is not None)
@@ -142,9 +142,7 @@ class HostParts:
         for part in self._parts:
             part.close()
 
-    def run(
-        self, stimulus: Checked, duration_ns: int, recorder: Recorder, chip: Run, watch: Callable[[int], None]
-    ) -> None:
+    def run(self, stimulus: Checked, duration_ns: int, recorder: Recorder, chip: Run, watch: Hook) -> None:
         """Front, chip, back, one after the other; what they give goes to the one recorder."""
         from hal.recorder import MemoryRecorder
 
@@ -153,18 +151,45 @@ class HostParts:
             own.on_advance.append(watch)
             return part.run(feeds, duration_ns, recorder=own)
 
-        inner: dict[str, Records | Signal] = dict(stimulus)
+        front = None
         if self.front is not None:
-            done = part_run(self.front, {port.name: inner[port.name] for port in self.front.mapping.inputs})
-            inner |= {self._cuts[name]: spikes for name, spikes in done.spikes.items() if name in self._cuts}
-            inner |= {self._cuts[name]: signal for name, signal in done.signals.items() if name in self._cuts}
-            _pass_on(done, recorder)
-        tee = _Tee(recorder, self._cuts)
-        chip({name: given for name, given in inner.items() if name in self._ports}, duration_ns, tee)
+            front = part_run(self.front, {port.name: stimulus[port.name] for port in self.front.mapping.inputs})
+        heard = self._chip_run(stimulus, front, duration_ns, recorder, chip)
         if self.back is not None:
-            heard = inner | tee.events()
             feeds = {port.name: heard[port.name] for port in self.back.mapping.inputs if port.name in heard}
             _pass_on(part_run(self.back, feeds), recorder)
+
+    def run_batch(
+        self, batch: Batch, duration_ns: int, recorders: Sequence[Recorder], chip: Callable[[int], Run], workers: int
+    ) -> None:
+        """Front and back as one batch each; `chip(b)` gets the chip ready for sample b; recorders are started."""
+        fronts = None
+        if self.front is not None:
+            columns: Any = {port.name: batch.columns[port.name] for port in self.front.mapping.inputs}
+            fronts = self.front.run_batch(columns, duration_ns, workers=workers)
+        heard = []
+        for b, (sample, recorder) in enumerate(zip(batch, recorders, strict=True)):
+            front = None if fronts is None else fronts[b]
+            heard.append(self._chip_run(sample, front, duration_ns, recorder, chip(b)))
+        if self.back is not None:
+            names = [port.name for port in self.back.mapping.inputs if port.name in heard[0]]
+            feeds: Any = {name: [one[name] for one in heard] for name in names}
+            backs = self.back.run_batch(feeds, duration_ns, workers=workers)
+            for b, recorder in enumerate(recorders):
+                _pass_on(backs[b], recorder)
+
+    def _chip_run(
+        self, stimulus: Checked, front: Recording | None, duration_ns: int, recorder: Recorder, chip: Run
+    ) -> dict[str, Records | Signal]:
+        """The chip on the stimulus and what the front gave; returns everything the back may read."""
+        inner: dict[str, Records | Signal] = dict(stimulus)
+        if front is not None:
+            given: dict[str, Records | Signal] = {**front.spikes, **front.signals}
+            inner |= {self._front_cuts[name]: value for name, value in given.items() if name in self._front_cuts}
+            _pass_on(front, recorder)
+        tee = _Tee(recorder, self._chip_cuts)
+        chip({name: value for name, value in inner.items() if name in self._ports}, duration_ns, tee)
+        return inner | tee.events()
 
 
 def _opened(model: Model | None, probed: set[str], seed: int) -> Device | None:
@@ -204,9 +229,11 @@ class _Tee:
 
     def events(self) -> dict[str, Records]:
         """Everything emitted where the model was cut, by population."""
+        kept = {name: self._kept.get(name, []) for name in self._cuts.values()}
+        nothing = (np.zeros(0, np.int64), np.zeros(0, np.uint32))
         return {
-            node: events(np.concatenate([t for t, _ in parts]), np.concatenate([index for _, index in parts]))
-            for node, parts in self._kept.items()
+            node: events(*(np.concatenate(column) for column in zip(nothing, *parts, strict=True)))
+            for node, parts in kept.items()
         }
 
     def __getattr__(self, name: str) -> Any:

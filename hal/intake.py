@@ -39,6 +39,14 @@ class Batch:
     def __len__(self) -> int:
         return self.size
 
+    def replaced(self, samples: Sequence[Checked]) -> Batch:
+        """The batch with other samples of the same keys."""
+        columns: dict[str, EventBatch | tuple[Signal, ...]] = {}
+        for name, column in self.columns.items():
+            values: list[Any] = [sample[name] for sample in samples]
+            columns[name] = EventBatch.of(values) if isinstance(column, EventBatch) else tuple(values)
+        return Batch(columns, self.size)
+
     def __iter__(self) -> Iterator[Checked]:
         for b in range(self.size):
             yield {name: column[b] for name, column in self.columns.items()}

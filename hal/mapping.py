@@ -111,7 +111,9 @@ def _feeding(projection: Projection, index: ArrayLike | None) -> NDArray[Any] | 
 
 def _checked_index(node: str, index: ArrayLike, size: int) -> NDArray[Any]:
     asked = np.atleast_1d(index)
-    if asked.dtype.kind not in "iu" or (asked.size and not 0 <= asked.min() <= asked.max() < size):
+    if not asked.size:
+        return asked.astype(np.int64)
+    if asked.dtype.kind not in "iu" or not 0 <= asked.min() <= asked.max() < size:
         problem = Problem("no such index", node, value=asked[:5].tolist(), limit=f"integers 0..{size - 1}")
         raise ConfigError(f"{node} has no such neuron", problems=[problem])
     return asked
