@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from difflib import get_close_matches
 from typing import Any, ClassVar, Final, Literal, TypeVar, Union, cast, get_args, get_origin
 
@@ -144,7 +144,7 @@ def check(config: T, what: str = "the configuration") -> T:
     """Return the config, or raise ConfigError with every problem."""
     found = problems(config)
     if found:
-        raise ConfigError(f"{what} is not valid", problems=found)
+        raise ConfigError(f"not valid: {what}", problems=found)
     return config
 
 
@@ -161,7 +161,7 @@ def _value_problems(value: Any, kind: Any, spec: FieldSpec, where: str) -> list[
     if origin is Literal:
         known = any(type(value) is type(arg) and value == arg for arg in args)
         return [] if known else [_unknown_word(value, args, where)]
-    if origin in (tuple, frozenset, list) or kind in (tuple, frozenset, list):
+    if origin in (tuple, frozenset, list, Set) or kind in (tuple, frozenset, list):
         if not isinstance(value, origin or kind):
             return [_wrong_type(value, kind, where)]
         if origin is tuple and args[-1:] != (Ellipsis,):
@@ -281,14 +281,14 @@ def build(cls: type[T], values: Mapping[str, Any], what: str) -> T:
     if missing:
         about = {name: (kind, spec) for name, kind, spec in _fields(cls)}
         found += [p for name, value in known.items() for p in _value_problems(value, *about[name], name)]
-        raise ConfigError(f"{what} not valid", problems=found)
+        raise ConfigError(f"not valid: {what}", problems=found)
     try:
         made = cls(**known)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{what} not valid", problems=[*found, Problem(str(error))]) from error
+        raise ConfigError(f"not valid: {what}", problems=[*found, Problem(str(error))]) from error
     found += problems(made)
     if found:
-        raise ConfigError(f"{what} not valid", problems=found)
+        raise ConfigError(f"not valid: {what}", problems=found)
     return made
 
 
@@ -340,12 +340,13 @@ def _union_in(made: cattrs.Converter, kind: Any) -> Any:
 
 
 def _is_sequence(kind: Any) -> bool:
-    return get_origin(kind) in (tuple, frozenset)
+    return get_origin(kind) in (tuple, frozenset, Set)
 
 
 def _sequence_in(made: cattrs.Converter, kind: Any) -> Any:
     """Lists, and no text taken apart."""
-    origin, members = get_origin(kind), get_args(kind)
+    origin: Any = frozenset if get_origin(kind) is Set else get_origin(kind)
+    members = get_args(kind)
     fixed = origin is tuple and members[-1:] != (Ellipsis,)
 
     def structure(value: Any, _: Any) -> Any:
@@ -492,8 +493,8 @@ def _kind_schema(kind: Any, bounds: dict[str, Any]) -> dict[str, Any]:
             "minItems": len(args),
             "maxItems": len(args),
         }
-    if origin in (tuple, frozenset, list):
-        unique = {"uniqueItems": True} if origin is frozenset else {}
+    if origin in (tuple, frozenset, list, Set):
+        unique = {"uniqueItems": True} if origin in (frozenset, Set) else {}
         return {"type": "array", "items": _kind_schema(args[0], bounds), **unique}
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {"type": "object", "additionalProperties": _kind_schema(args[1], bounds)}
@@ -527,7 +528,7 @@ class MapOptions:
     approximations: ClassVar[tuple[str, ...]] = ()
     """The words this mapper understands."""
 
-    approximate: frozenset[str] = setting(
+    approximate: Set[str] = setting(
         frozenset(), doc="what the mapper may change about the model's semantics", converter=words
     )
 

@@ -153,7 +153,7 @@ class Mapper(ABC):
             record=probes,
             step_ns=plan.step_ns,
             speedup=plan.speedup,
-            latency_ns=dict(plan.latency_ns),
+            latency_ns={name: delay for name, delay in plan.latency_ns.items() if name in model.nodes},
             on_chip=chip,
             front=front,
             back=back,
@@ -269,7 +269,7 @@ class Mapper(ABC):
         if isinstance(options, self.spec.map_options):
             return config_module.check(options, f"the map options of {self.spec.name}")
         if isinstance(options, MappingABC):
-            return config_module.build(self.spec.map_options, options, f"the map options of {self.spec.name} are")
+            return config_module.build(self.spec.map_options, options, f"the map options of {self.spec.name}")
         raise ConfigError(
             f"map options of {self.spec.name} are of class {self.spec.map_options.__name__}",
             value=type(options).__name__,
@@ -293,7 +293,7 @@ class Mapper(ABC):
             elif isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= float(rate) < np.inf:
                 problems.append(Problem("a rate is a number >= 0", f"rates_hz[{name!r}]", value=rate, limit="Hz"))
         if problems:
-            raise ConfigError("rates_hz not valid", problems=problems)
+            raise ConfigError("not valid: rates_hz", problems=problems)
         return rates_hz
 
     def _probes(self, model: Model, record: Iterable[str | Probe]) -> tuple[Probe, ...]:

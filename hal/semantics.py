@@ -146,6 +146,8 @@ def _plain(field: str, value: Any) -> Any:
         return value.removesuffix(" decay")
     if field == "reset_delay" and isinstance(value, bool):
         return int(value)
+    if field == "v_min" and value in ("-theta", "-v_threshold"):
+        return "-threshold"
     return value
 
 
