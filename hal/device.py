@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,9 @@ from hal.config import OpenOptions
 from hal.errors import ConfigError, DeviceTimeoutError, HalError, Problem, StateError
 from hal.events import BatchStimulus, Port, Stimulus
 from hal.fit import Finding
+from hal.probes import probed_events, recorded_events
 from hal.spec import COUNTERS, Clock, Column, DeviceSpec, Reset
+from hal.watch import Watch
 
 if TYPE_CHECKING:
     from hal.host import HostParts
@@ -30,27 +31,7 @@ if TYPE_CHECKING:
     from hal.recorder import Recorder, RunHeader
     from hal.recording import BatchRecording, Recording
 
-__all__ = ["COUNTERS", "Clock", "Column", "Device", "DeviceSpec", "Reset", "probed_events", "recorded_events"]
-
-
-class Watch:
-    """Called as a run advances: breaks it off with DeviceTimeoutError once its wall time is up."""
-
-    def __init__(self, timeout_s: float | None) -> None:
-        number = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
-        if timeout_s is not None and not (number and timeout_s >= 0):
-            raise ConfigError("a time-out is a number of seconds >= 0, or None", timeout_s=timeout_s)
-        self.timeout_s = timeout_s
-        self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
-
-    def __call__(self, t_ns: int) -> None:
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            raise DeviceTimeoutError(
-                f"the run did not end within {self.timeout_s} s; it had reached {t_ns} ns",
-                hint="give it more time, or a shorter duration",
-                timeout_s=self.timeout_s,
-                t_ns=t_ns,
-            )
+__all__ = ["COUNTERS", "Clock", "Column", "Device", "DeviceSpec", "Reset"]
 
 
 class Device(ABC):
@@ -472,19 +453,3 @@ class Device(ABC):
             raise
         finally:
             recorder.on_advance.remove(watch)
-
-
-def probed_events(mapping: Mapping) -> dict[str, tuple[int, ...]]:
-    """Nodes whose spikes were asked for besides the Outputs, with their shapes."""
-    names = [probe.node for probe in mapping.record if probe.variable == "spikes"]
-    return {} if mapping.model is None else {name: mapping.model.nodes[name].output_shape for name in names}
-
-
-def recorded_events(mapping: Mapping) -> dict[str, tuple[int, ...]]:
-    """What `_run` has to emit: the chip's own event Outputs and the probed populations on it, with their shapes."""
-    part = mapping.on_chip
-    if part is None:
-        return {port.name: port.shape for port in mapping.outputs if port.kind == "events"}
-    shapes = {name: part.nodes[name].output_shape for name in part.outputs if part.kind(name) == "events"}
-    probed = probed_events(mapping).items()
-    return shapes | {name: shape for name, shape in probed if name in part.nodes and name not in part.inputs}

@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal import config as config_module
+from hal import probes
 from hal.capabilities import require, required_by
 from hal.config import MapOptions
 from hal.errors import CapabilityError, ConfigError, DoesNotFitError, ModelError, Problem
 from hal.events import Port, Probe
-from hal.fit import Finding, FitReport, FitRow, Observable
+from hal.fit import Finding, FitReport, FitRow
 from hal.mapping import BASE_COLUMNS, Fate, Losses, Mapping, Placement
 
 if TYPE_CHECKING:
     from hal.device import DeviceSpec
     from hal.model import Model
-    from hal.nodes import Node
 
 
 def _tuple(items: Iterable[Any]) -> tuple[Any, ...]:
@@ -116,7 +116,7 @@ class Mapper(ABC):
             ConfigError: options, probes or `like` are wrong. CapabilityError: a probe or `like` is not supported.
         """
         model = self._model(model)
-        probes = self._probes(model, record)
+        wanted = probes.checked(self.spec, model, record)
         if like is not None:
             require(self.spec.capabilities, "map.like", self.spec.name, "map(like=)")
             if not isinstance(like, Mapping):
@@ -125,7 +125,7 @@ class Mapper(ABC):
                 problem = Problem("made for another device", "like.device", like.device, self.spec.name)
                 raise ConfigError("map(like=) cannot keep that mapping", problems=[problem])
         chosen = self._options(options)
-        report, plan, (front, chip, back) = self._planned(model, chosen, probes, like, seed, None)
+        report, plan, (front, chip, back) = self._planned(model, chosen, wanted, like, seed, None)
         if not report.fits:
             raise DoesNotFitError(report)
         if plan.config is None or plan.placement is None:
@@ -134,7 +134,7 @@ class Mapper(ABC):
             wrong, right = type(plan.config).__name__, self.spec.config.__name__
             raise TypeError(f"the mapper of {self.spec.name} gave registers of class {wrong}, the spec says {right}")
         self._check_names({*model.nodes, *chip.nodes}, plan, plan.placement)
-        self._check_places(model, chip, probes, plan.placement)
+        probes.check_places(self.spec, chip, wanted, plan.placement)
         config_module.check(plan.config, f"the configuration made for {self.spec.name}")
         mapping = Mapping(
             device=self.spec.name,
@@ -150,7 +150,7 @@ class Mapper(ABC):
                 for name in model.inputs
             ),
             outputs=tuple(Port(name, model.nodes[name].output_shape, model.kind(name)) for name in model.outputs),
-            record=probes,
+            record=wanted,
             step_ns=plan.step_ns,
             speedup=plan.speedup,
             latency_ns={name: delay for name, delay in plan.latency_ns.items() if name in model.nodes},
@@ -189,7 +189,7 @@ class Mapper(ABC):
         self,
         model: Model,
         options: MapOptions,
-        probes: tuple[Probe, ...],
+        wanted: tuple[Probe, ...],
         like: Mapping | None,
         seed: int,
         rates_hz: MappingABC[str, float] | None,
@@ -207,7 +207,7 @@ class Mapper(ABC):
                 for text in (error.message, *map(str, error.problems))
             ]
             return FitReport(device=self.spec.name, findings=tuple(reasons)), Plan(), (None, model, None)
-        plan = self._plan(chip, options, probes, like, seed, rates_hz)
+        plan = self._plan(chip, options, wanted, like, seed, rates_hz)
         said = {(f.node, f.field) for f in plan.findings if f.level == "refused"}
         findings = [f for f in findings if (f.node, f.field) not in said]
         report = FitReport(device=self.spec.name, rows=plan.rows, findings=(*findings, *plan.findings))
@@ -296,68 +296,6 @@ class Mapper(ABC):
             raise ConfigError("not valid: rates_hz", problems=problems)
         return rates_hz
 
-    def _probes(self, model: Model, record: Iterable[str | Probe]) -> tuple[Probe, ...]:
-        """Record requests checked against the model and the device's observables."""
-        asked = [record] if isinstance(record, str | Probe) or not isinstance(record, Iterable) else record
-        wanted = tuple(Probe(item) if isinstance(item, str) else item for item in asked)
-        if strange := [item for item in wanted if not isinstance(item, Probe)]:
-            raise ConfigError("record takes names of nodes and Probes", value=repr(strange[0]))
-        problems = [problem for probe in wanted for problem in self._probe_problems(model, probe)]
-        variables = {probe.variable for probe in wanted}
-        for observable in self.spec.observables:
-            if observable.variable in variables and (clash := variables & set(observable.excludes)):
-                what = f"{observable.variable} cannot be recorded together with {', '.join(sorted(clash))}"
-                problems.append(Problem(what, "record"))
-            count = sum(_recorded(model, probe, observable) for probe in wanted)
-            if observable.at_once is not None and observable.scope == "chip" and count > observable.at_once:
-                limit = f"{observable.at_once} {observable.per}s at once"
-                problems.append(Problem(f"too many probes of {observable.variable}", "record", count, limit))
-        columns = [(probe.node, probe.variable) for probe in wanted if probe.variable != "spikes"]
-        for node, variable in sorted({column for column in columns if columns.count(column) > 1}):
-            hint = "one probe with all indices"
-            problems.append(Problem("probed twice", f"record {node!r}.{variable}", hint=hint))
-        if problems:
-            raise ConfigError("cannot record that", problems=problems)
-        return wanted
-
-    def _probe_problems(self, model: Model, probe: Probe) -> list[Problem]:
-        """What is wrong with one probe. Raises CapabilityError for a state variable where none can be read."""
-        where = f"record {probe.node!r}"
-        node = model.nodes.get(probe.node)
-        if node is None:
-            near = get_close_matches(str(probe.node), list(model.nodes), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(model.nodes)}"
-            return [Problem("no such node", where, hint=hint)]
-        problems = []
-        if probe.variable == "spikes":
-            if not self._gives_events(model, node):
-                problems.append(Problem(f"a {node.type} node has no spikes here", where, hint="probe a spiking node"))
-        else:
-            what = f"recording {probe.variable} of {probe.node}"
-            require(self.spec.capabilities, "record.state", self.spec.name, what)
-        observable = next((o for o in self.spec.observables if o.variable == probe.variable), None)
-        if observable is None:
-            limit = f"one of {', '.join(o.variable for o in self.spec.observables)}"
-            return [*problems, Problem("not observable here", f"{where}.{probe.variable}", limit=limit)]
-        has_it = node.type in observable.types or not observable.types
-        if probe.variable != "spikes" and not (has_it and node.population and node.type not in ("Input", "Threshold")):
-            problems.append(Problem(f"a {node.type} node has no {probe.variable}", where))
-        if bad := [i for i in probe.indices or () if not 0 <= i < node.size]:
-            problems.append(Problem("no such neuron", where, value=bad[0], limit=f"0..{node.size - 1}"))
-        if probe.every_ns is not None:
-            period = (model.semantics.dt_ns or 1) if observable.period_ns == 0 else observable.period_ns
-            if period is None:
-                problems.append(Problem("cannot be sampled over time, only at the end", where, value=probe.every_ns))
-            elif probe.every_ns <= 0 or probe.every_ns % period:
-                limit = f"multiples of {period} ns"
-                problems.append(Problem("cannot be sampled at that period", where, probe.every_ns, limit))
-        return problems
-
-    def _gives_events(self, model: Model, node: Node) -> bool:
-        if node.name in model.inputs or node.name in model.outputs:
-            return model.kind(node.name) == "events"
-        return node.spiking
-
     def _check_names(self, known: set[str], plan: Plan, placement: Placement) -> None:
         """An author's slips: columns that the spec does not declare, values for nodes that the model lacks."""
         columns = set(placement.rows.dtype.names or ()) - {name for name, _ in BASE_COLUMNS}
@@ -368,40 +306,6 @@ class Mapper(ABC):
                 f"the mapper of {self.spec.name} placed with columns {sorted(columns)}, the spec declares "
                 f"{sorted(declared)}; unknown nodes: {sorted(strange)}"
             )
-
-    def _check_places(self, model: Model, chip: Model, probes: tuple[Probe, ...], placement: Placement) -> None:
-        """Probes of what is on the host, and limits per core, which only a placement shows."""
-        problems = [
-            Problem("is computed on the host; its state cannot be recorded", f"record {probe.node!r}")
-            for probe in probes
-            if probe.variable != "spikes" and (probe.node not in chip.nodes or probe.node in chip.inputs)
-        ]
-        for observable in self.spec.observables:
-            if observable.at_once is None or observable.scope == "chip":
-                continue
-            cores: dict[tuple[int, int], int] = {}
-            for probe in probes:
-                if probe.variable == observable.variable and probe.node in placement.nodes:
-                    rows = placement.where(probe.node, probe.indices)
-                    places = np.unique(rows[["chip", "core"]]) if observable.per == "node" else rows[["chip", "core"]]
-                    for chip_at, core in places.tolist():
-                        cores[chip_at, core] = cores.get((chip_at, core), 0) + 1
-            for (chip_at, core), count in cores.items():
-                if count > observable.at_once:
-                    what = f"too many probes of {observable.variable} on chip {chip_at}, core {core}"
-                    limit = f"{observable.at_once} {observable.per}s at once"
-                    problems.append(Problem(what, "record", count, limit))
-        if problems:
-            raise ConfigError("cannot record that", problems=problems)
-
-
-def _recorded(model: Model, probe: Probe, observable: Observable) -> int:
-    """How much of an observable a probe takes."""
-    if probe.variable != observable.variable or probe.node not in model.nodes:
-        return 0
-    if observable.per == "node":
-        return 1
-    return model.nodes[probe.node].size if probe.indices is None else len(probe.indices)
 
 
 def _keep_like(mapping: Mapping, like: Mapping) -> None:

@@ -11,11 +11,12 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from hal.device import Device, Reset, recorded_events
+from hal.device import Device, Reset
 from hal.errors import DoesNotFitError
 from hal.fit import Finding, FitReport
 from hal.intake import Batch, Checked
 from hal.mapping import Mapping
+from hal.probes import recorded_events
 from hal.recorder import MemoryRecorder, Recorder
 from hal.recording import BatchRecording, Recording
 from hal_dynapcnn import readout, routing
