@@ -298,9 +298,13 @@ class SpeckConfig:
 
 @attrs.frozen(kw_only=True)
 class SpeckMapOptions(config.MapOptions):
-    """`approximate` may name: leak (a bias per step as a leak per tick), reset (reset rules the chip lacks)."""
+    """What a user may ask of the mapper.
 
-    approximations: ClassVar[tuple[str, ...]] = ("leak", "reset")
+    `approximate` may name: leak (a bias per step as a leak per tick), reset (reset rules the chip lacks), delays
+    (delays of a step on every connection).
+    """
+
+    approximations: ClassVar[tuple[str, ...]] = ("leak", "reset", "delays")
 
     chip_layers_ordering: tuple[int, ...] | Literal["auto"] = setting(
         "auto", doc="core of each layer in the model's order, or auto", minimum=0, maximum=8

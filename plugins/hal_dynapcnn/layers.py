@@ -201,25 +201,15 @@ class Reader:
         if rule.spike_reset in ("value", "discard_update") and np.any(node.v_reset):
             worst = float(np.abs(node.v_reset).max())
             self.refuse(name, "v_reset", "the chip resets to 0 or subtracts the threshold", wanted=worst, limit=0)
-        unlike: list[tuple[str, Any, Any]] = []
+        at_once = "the chip decides and resets at every event"
         if rule.spike_reset == "discard_update":
-            unlike.append(("spike_reset", "discard_update", "reset to 0 at once"))
+            self._approximated("reset", name, "spike_reset", at_once, "discard_update", "reset to 0 at once")
         if rule.reset_delay:
-            unlike.append(("reset_delay", 1, 0))
+            self._approximated("reset", name, "reset_delay", at_once, 1, 0)
         if rule.fires_on == "old":
-            unlike.append(("fires_on", "old", "new"))
-        for field, wanted, realised in unlike:
-            if "reset" in self.approximate:
-                self.say("changed", name, field, "the chip decides and resets at every event", wanted, realised)
-            else:
-                self.refuse(
-                    name,
-                    field,
-                    "the chip decides and resets at every event",
-                    wanted=wanted,
-                    limit=realised,
-                    hint="allow it with approximate={'reset'}",
-                )
+            self._approximated("reset", name, "fires_on", at_once, "old", "new")
+        if rule.edge_delay:
+            self._approximated("delays", name, "edge_delay", "spikes reach the next core at once", rule.edge_delay, 0)
         if rule.spikes_per_step == "many":
             self.say(
                 "changed",
@@ -240,6 +230,14 @@ class Reader:
             )
         if rule.compare == ">":
             self.say("changed", name, "compare", "the chip fires at equality, too", ">", ">=")
+
+    def _approximated(self, word: str, node: str, field: str, reason: str, wanted: Any, realised: Any) -> None:
+        """A change if the user lets the mapper make it, else a refusal."""
+        if word in self.approximate:
+            self.say("changed", node, field, reason, wanted, realised)
+        else:
+            hint = f"allow it with approximate={{'{word}'}}"
+            self.refuse(node, field, reason, wanted=wanted, limit=realised, hint=hint)
 
     def _bias(self, population: str, node: str, bias: Float | None, per_tick: bool) -> None:
         if bias is None or per_tick or not bias.any():
