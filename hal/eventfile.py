@@ -79,7 +79,8 @@ def read_events(
     if path.is_dir():
         return _read_recording(path, name, prefer)
     if not path.is_file():
-        raise FormatError(f"{path} does not exist", path=str(path))
+        fault = "is no ordinary file" if path.exists() else "does not exist"
+        raise FormatError(f"{path} {fault}", path=str(path))
     with open(path, "rb") as file:
         start = file.read(8)
     if start.startswith(b"\x93NUMPY"):
@@ -219,7 +220,8 @@ def _first_that_works(
             return attempt(place)
         except ValueError as error:
             message = message or str(error)
-    raise FormatError(f"{path}, column {name}: {message}", path=str(path), column=name)
+    hint = "rows are counted after the header, from 0; numbers stand without quotes"
+    raise FormatError(f"{path}, column {name}: {message}", hint=hint, path=str(path), column=name)
 
 
 def _loadtxt(path: Path, skip: int, dtype: Any, place: int | None) -> NDArray[Any]:

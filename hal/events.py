@@ -26,6 +26,10 @@ MAX_REPORTED = 5
 """How many rows of one kind of fault are named before the rest is only counted."""
 
 
+MAX_EVENTS = 1 << 28
+"""How many events a raster may stand for: 3 GiB of them."""
+
+
 def events(t: ArrayLike, index: ArrayLike) -> Records:
     """Make an event array of dtype EVENT from times (ns, integers) and flat indices of equal length."""
     t, index = np.asarray(t), np.asarray(index)
@@ -181,7 +185,7 @@ def raster_problems(flat: NDArray[Any], where: str) -> list[Problem]:
         return [Problem("a raster holds numbers", where, value=str(flat.dtype))]
     bad = (flat < 0) | (flat != np.floor(flat)) | ~np.isfinite(flat) if flat.dtype.kind == "f" else flat < 0
     if not np.any(bad):
-        return []
+        return _too_many(flat, where)
     row, column = (int(i) for i in np.argwhere(bad)[0])
     return [
         Problem(
@@ -192,6 +196,17 @@ def raster_problems(flat: NDArray[Any], where: str) -> list[Problem]:
             hint="if these are analog values, name the Input node in Semantics(signals=...)",
         )
     ]
+
+
+def _too_many(flat: NDArray[Any], where: str) -> list[Problem]:
+    """Counts that would only fill the memory."""
+    total = float(flat.sum(dtype=np.float64))
+    if total <= MAX_EVENTS:
+        return []
+    row, column = (int(i) for i in np.unravel_index(int(np.argmax(flat)), flat.shape))
+    value = flat[row, column].item()
+    what = f"more events than can be held: {total:.3g}, most in row {row}, channel {column} ({value})"
+    return [Problem(what, where, limit=f"{MAX_EVENTS} events", hint="is this a raster of spike counts?")]
 
 
 def event_problems(array: Any, port: Port, duration_ns: int | None) -> list[Problem]:

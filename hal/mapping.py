@@ -31,7 +31,7 @@ BASE_COLUMNS: Final = [
 ]
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Placement:
     """Where every neuron sits. One row per neuron and part; input channels have rows too, with core -1.
 
@@ -41,6 +41,9 @@ class Placement:
 
     nodes: tuple[str, ...]
     rows: Records
+
+    def __repr__(self) -> str:
+        return f"<Placement of {len(self.rows)} rows: {', '.join(self.nodes)}>"
 
     @classmethod
     def build(cls, parts: Iterable[MappingABC[str, Any]], extras: Sequence[str] = ()) -> Placement:
@@ -124,7 +127,7 @@ LOSS: Final = np.dtype(
 )
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Losses:
     """Everything the chip could not keep: rows (node, parameter, flat index, wanted, realised, reason).
 
@@ -158,6 +161,10 @@ class Losses:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        lines = [f"{count} of {node}.{name} {reason}" for node, name, reason, count in self.summary()]
+        return f"<Losses: {'; '.join(lines) or 'none'}>"
 
     def __iter__(self) -> Any:
         for row in self.rows:
@@ -216,7 +223,7 @@ def _pattern(node: Any) -> Any:
     return node
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Mapping:
     """What `Mapper.map` returns and `Device.load` takes.
 
@@ -251,6 +258,11 @@ class Mapping:
     def __attrs_post_init__(self) -> None:
         if self.on_chip is None:
             object.__setattr__(self, "on_chip", self.model)
+
+    def __repr__(self) -> str:
+        made = "from registers" if self.model is None else repr(self.model)[1:-1]
+        changed = len(self.fit.changed)
+        return f"<Mapping on {self.device}, {made}; {changed} changes, {len(self.losses)} losses>"
 
     def where(self, node: str, index: ArrayLike | None = None) -> Records:
         """Rows of the placement; for an Output, or elements of one, those of the neurons that feed it.

@@ -37,7 +37,7 @@ class SemanticsWarning(UserWarning):
     """Nobody said how the model is meant to be executed; lists what was assumed."""
 
 
-@attrs.frozen(kw_only=True, eq=False, slots=False)
+@attrs.frozen(kw_only=True, eq=False, slots=False, repr=False)
 class Model:
     """A flat graph of typed nodes.
 
@@ -60,6 +60,12 @@ class Model:
     notes: tuple[Finding, ...] = ()
     semantics_given: bool = True
     metadata: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+    def __repr__(self) -> str:
+        neurons = sum(node.size for node in self.nodes.values() if node.population and node.name not in self.inputs)
+        ways = f"{', '.join(self.inputs)} -> {', '.join(self.outputs)}"
+        profile = self.semantics.profile if self.semantics_given else "no semantics"
+        return f"<Model of {len(self.nodes)} nodes, {neurons} neurons: {ways}; {profile}; {self.fingerprint[:8]}>"
 
     @classmethod
     def of(cls, nodes: Mapping[str, Node], edges: Iterable[Edge], semantics: Semantics, **more: Any) -> Model:

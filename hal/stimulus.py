@@ -18,6 +18,7 @@ from hal.events import (
     Port,
     Records,
     Signal,
+    flat_rows,
     raster,
     raster_problems,
     signal_problems,
@@ -140,7 +141,7 @@ def _from_array(file: EventFile, port: Port, step_ns: int | None) -> Records | S
         problems.append(Problem("the file has another step", where, value=step, limit=f"{file.step_ns} ns in the file"))
     if problems:
         raise ConfigError(f"{file.path} does not fit input {port.name!r}", problems=problems)
-    flat = values.reshape(len(values), -1)
+    flat = flat_rows(values)
     times = np.arange(len(flat), dtype=np.int64) * (step or 0) if file.t is None else file.t
     signal = Signal(times, flat)
     problems = signal_problems(signal, port, None) if port.kind == "signal" else raster_problems(flat, where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -75,7 +76,7 @@ def _report(error: Exception, as_json: bool, debug: bool) -> int:
         traceback.print_exception(error)
     shown = error if isinstance(error, HalError) else _unexpected(error)
     if as_json:
-        print(json.dumps(to_json(shown, type(error).__name__), default=str))
+        print(json.dumps(to_json(shown, type(error).__name__), default=str, allow_nan=False))
     else:
         say_error(shown)
     return exit_code(error)
@@ -110,9 +111,14 @@ def to_json(error: HalError, kind: str) -> dict[str, Any]:
     return out
 
 
+def _finite(value: Any) -> bool:
+    """Whether JSON has a word for a number."""
+    return isinstance(value, float) and math.isfinite(value)
+
+
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     return {
-        key: value if value is None or isinstance(value, bool | int | float | str) else str(value)
+        key: value if value is None or isinstance(value, bool | int | str) or _finite(value) else str(value)
         for key, value in row.items()
     }
 

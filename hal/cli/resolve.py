@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -67,6 +68,8 @@ def existing(path: str, what: str) -> Path:
     found = Path(path)
     if found.exists():
         return found
+    if found.is_symlink():
+        raise BadUsageError(f"{what}: {path} is a link to nothing", hint=f"it points to {os.readlink(found)}")
     try:
         near = get_close_matches(found.name, [other.name for other in found.parent.iterdir()], n=3)
     except OSError:
@@ -148,11 +151,17 @@ def known_node(name: str, model: Model, option: str) -> None:
 
 
 def probes(given: Sequence[str], model: Model) -> list[Probe]:
-    """NODE, NODE:VARIABLE or NODE:VARIABLE@PERIOD texts. A node whose name holds a colon is found by its name."""
+    """NODE, NODE:VARIABLE or NODE:VARIABLE@PERIOD texts, or all (spiking populations) or none.
+
+    A node whose name holds a colon, or is one of the two words, is found by its name.
+    """
     from hal.events import Probe
 
     out = []
     for text in arguments.words(given):
+        if text in ("all", "none") and text not in model.nodes:
+            out += [Probe(node.name) for node in model.populations() if node.spiking and text == "all"]
+            continue
         node, colon, rest = text.rpartition(":")
         if text in model.nodes or not colon:
             known_node(text, model, "--record")

@@ -88,7 +88,10 @@ def _mapping(given: resolve.ModelArguments, how: RunArguments) -> tuple[Mapping,
     path = resolve.existing(given.model, "MODEL")
     if resolve.is_mapping(path):
         if how.record:
-            raise BadUsageError("--record: what a saved mapping records was decided when it was made")
+            raise BadUsageError(
+                "--record: what a saved mapping records was decided when it was made",
+                hint="hal map MODEL --device NAME --record NODE --out FILE",
+            )
         mapping = resolve.mapping(path, given)
         return mapping, resolve.device(given.device or mapping.device)
     spec = resolve.device(given.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -203,12 +204,14 @@ def spans(numbers: Iterable[int]) -> str:
 
 def plain(value: Any) -> Any:
     """What JSON can hold: arrays as lists, words for the rest."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):
-        return value.tolist()
+        return plain(value.tolist())
     if isinstance(value, set | frozenset):
         return sorted(map(plain, value), key=str)
     if isinstance(value, list | tuple):
@@ -220,4 +223,4 @@ def print_json(document: Any) -> None:
     """The one JSON document of a command."""
     import json
 
-    print(json.dumps(plain(document), allow_nan=True))
+    print(json.dumps(plain(document), allow_nan=False))

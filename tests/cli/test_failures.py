@@ -197,3 +197,36 @@ def test_main_ends_the_process() -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["--version"])
     assert ended.value.code == 0
+
+
+def test_json_of_a_fault_is_json_even_where_the_value_is_none_that_json_knows(tmp_path, capsys):
+    import json
+
+    import numpy as np
+
+    from hal.cli import run
+
+    np.save(tmp_path / "nan.npy", np.full((2, 2, 34, 34), np.nan))
+    model = Path(__file__).parents[2] / "examples" / "models" / "digits_cnn.nir"
+    code = run(
+        [
+            "run",
+            str(model),
+            "-d",
+            "ideal",
+            "--semantics",
+            "sinabs",
+            "--dt",
+            "1ms",
+            "--input",
+            str(tmp_path / "nan.npy"),
+            "--json",
+        ]
+    )
+
+    def refuse(word):
+        raise ValueError(word)
+
+    document = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert code == 1
+    assert "nan" in json.dumps(document)

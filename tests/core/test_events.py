@@ -221,3 +221,10 @@ def test_a_probe_takes_numpy_numbers_and_holds_plain_ones() -> None:
 def test_a_probe_refuses_what_are_no_whole_numbers(probe: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Probe("a", "v", **probe)
+
+
+def test_a_raster_that_would_fill_the_memory_is_refused() -> None:
+    with pytest.raises(ConfigError, match="more events than can be held") as caught:
+        hal.raster(np.full((2, 3), 2**62), 1)
+    assert "row 0, channel 0" in str(caught.value)
+    assert len(hal.raster(np.full((1, 2), 5), 1)) == 10

@@ -633,3 +633,13 @@ def test_mixed_kinds_into_one_output_are_refused(net: Any) -> None:
     for device in ("ideal", "speck2f"):
         with pytest.raises((hal.ModelError, DoesNotFitError), match="mixes events and signals"):
             hal.mapper(device).map(model)
+
+
+def test_what_a_person_sees_is_short(net: Any) -> None:
+    mapping = hal.mapper("speck2f").map(net.readout())
+    assert repr(mapping.model).startswith("<Model of ")
+    assert repr(mapping).startswith("<Mapping on speck2f, Model of ")
+    assert "cells" in repr(mapping.placement)
+    assert repr(mapping.losses) == "<Losses: none>"
+    for shown in (mapping, mapping.model, mapping.placement, mapping.losses):
+        assert len(repr(shown)) < 300

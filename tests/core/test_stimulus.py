@@ -634,3 +634,9 @@ def test_a_recording_feeds_its_stimulus_to_the_next_run(tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
     with pytest.raises(FormatError, match="is a directory and no recording"):
         read_stimulus(tmp_path / "plain", LINE)
+
+
+def test_a_raster_file_without_rows_is_silence(tmp_path):
+    np.save(tmp_path / "none.npy", np.zeros((0, 2, 3, 4)))
+    read = read_stimulus(tmp_path / "none.npy", Port("input", (2, 3, 4)), step_ns=1000)
+    assert len(read) == 0
