@@ -8,7 +8,7 @@ import numpy as np
 from hal.fit import Finding, FitRow
 from hal.mapping import Mapping
 from hal_dynapcnn import chips
-from hal_dynapcnn.allocator import Allocation, Memory, Problem, ProblemKind, address_words, allocate, memory_words
+from hal_dynapcnn.allocator import Allocation, Memory, Problem, ProblemKind, allocate, memory_words
 from hal_dynapcnn.config import SpeckMapOptions
 from hal_dynapcnn.layers import Layer
 
@@ -60,7 +60,6 @@ def assign(
     chip: chips.ChipTable,
     options: SpeckMapOptions,
     layers: list[Layer],
-    findings: list[Finding],
 ) -> tuple[Allocation, list[Finding]]:
     """Cores, and what is to be said when there are none."""
     names = [layer.population for layer in layers]
@@ -78,10 +77,11 @@ def assign(
         if name not in names
     ]
     allocation = allocate(needs, chip, options.chip_layers_ordering, fixed, options.reserved_cores)
-    return allocation, said + [_finding(problem, layers, needs, chip) for problem in allocation.problems]
+    field = "fixed_cores" if options.chip_layers_ordering == "auto" else "chip_layers_ordering"
+    return allocation, said + [_finding(problem, layers, needs, chip, field) for problem in allocation.problems]
 
 
-def _finding(problem: Problem, layers: list[Layer], needs: list[Memory], chip: chips.ChipTable) -> Finding:
+def _finding(problem: Problem, layers: list[Layer], needs: list[Memory], chip: chips.ChipTable, field: str) -> Finding:
     """A reason of the allocator in words: which layers, which cores, by how much."""
     names = [layers[i].population for i in problem.layers if i < len(layers)]
     cores = ", ".join(map(str, problem.cores)) or "none"
@@ -115,7 +115,7 @@ def _finding(problem: Problem, layers: list[Layer], needs: list[Memory], chip: c
         ProblemKind.CONTRADICTION: f"the ordering and fixed_cores ask for different cores: {cores}",
         ProblemKind.WRONG_LENGTH: f"the ordering names {problem.available} cores for {problem.needed} layers",
     }
-    return _no(who, "chip_layers_ordering", texts[problem.kind], asked)
+    return _no(who, field, texts[problem.kind], asked)
 
 
 def _about_bias(problem: Problem, layers: list[Layer]) -> str:
@@ -163,28 +163,3 @@ def memory_rows(
                 )
             )
     return rows
-
-
-def layout_notes(layers: list[Layer], allocation: Allocation, chip: chips.ChipTable) -> list[Finding]:
-    """Where only the address layout, the second published figure, exceeds the core."""
-    said = []
-    for i, layer in enumerate(layers if allocation.cores else []):
-        core = allocation.cores[i] if allocation.cores else 0
-        reach = address_words(
-            layer.in_shape[0], layer.out_shape[0], layer.weights.shape[-1], layer.out_shape[1:], layer.bias is not None
-        )
-        for name, needed, have in zip(reach._fields, reach, chip.memory(core), strict=True):
-            if needed > have:
-                said.append(
-                    Finding(
-                        level="note",
-                        node=layer.population,
-                        field=f"{name} memory",
-                        reason=f"fits core {core} by the published formula, not by the address layout; which of the "
-                        "two the chip's own check follows is not published",
-                        wanted=f"{needed} words",
-                        realised=f"{have} words",
-                        hint="feature counts that are powers of two avoid the doubt",
-                    )
-                )
-    return said

@@ -60,8 +60,10 @@ class Player:
         self.chain = Chain([core_params(layer) for layer in layers], odd=options.odd_pooling)
         self.leaky = [layer.leak_enable for layer in layers]
         self.cores = len(config.cnn_layers)
-        self.taps = readout.taps(mapping, recorded)
-        self.findings = _odd_findings(config, self.route, options)
+        # what is not monitored does not leave the chip
+        taps = readout.taps(mapping, recorded)
+        self.taps = [tap for tap in taps if config.cnn_layers[tap.core].monitor_enable]
+        self.findings = _odd_findings(config, self.route, options) + _odd_readouts(self.taps)
         self.chunk = FIRST_CHUNK
         self.now_ns = 0
 
@@ -166,6 +168,21 @@ def _odd_findings(config: SpeckConfig, route: list[int], options: SpeckOpenOptio
                     )
                 )
     return findings
+
+
+def _odd_readouts(taps: list[readout.Tap]) -> list[Finding]:
+    """The same for pooling done at read-out, which drops whatever the options say."""
+    return [
+        Finding(
+            level="note",
+            node=tap.key,
+            field="pooling",
+            reason=f"a map of {tap.shape[1]} x {tap.shape[2]} pooled by {tap.pool} leaves an incomplete row or column; "
+            "its spikes were dropped at read-out",
+        )
+        for tap in taps
+        if tap.shape[1] % tap.pool or tap.shape[2] % tap.pool
+    ]
 
 
 class SpeckDevice(Device):

@@ -20,6 +20,7 @@ NOTES: dict[NoteCode, tuple[Literal["changed", "note"], str]] = {
     NoteCode.BIAS_ALL_ZERO: ("changed", "every bias became 0"),
     NoteCode.SCALE_LIMITED: ("note", "a 16-bit number keeps the weights from using their 8 bits"),
     NoteCode.THRESHOLD_HIGH_RAISED: ("changed", "a positive threshold rounded to 0 and was set to 1"),
+    NoteCode.THRESHOLD_HIGH_ZERO: ("changed", "a positive threshold rounded to 0: every update fires"),
     NoteCode.THRESHOLD_LOW_ZERO: ("changed", "a lower bound of 0 does not work on the chip (datasheet 3.2.4.6.3)"),
     NoteCode.THRESHOLD_LOW_CLIPPED: ("changed", "the lower bound was moved to the nearest one that can be stored"),
 }
@@ -31,7 +32,7 @@ PARAMETERS = {"weights": "weight", "threshold_high": "v_threshold", "threshold_l
 def quantised_layer(layer: Layer, rule: str, findings: list[Finding]) -> Quantised | None:
     """The integers of a layer by one of the rules of `SpeckMapOptions.quantisation`; None when that refuses."""
     bias = layer.bias if layer.bias is not None and layer.bias.any() else None
-    state = np.full(layer.out_shape, layer.start) if layer.start else None
+    state = layer.start.reshape(layer.out_shape) if layer.start.any() else None
     args = (layer.weights, bias, layer.threshold, layer.threshold_low, state)
     if rule == "keep_integers":
         kept = keep_integers(*args)
@@ -49,7 +50,9 @@ def quantised_layer(layer: Layer, rule: str, findings: list[Finding]) -> Quantis
     elif rule == "sinabs":
         made = quantise_as_sinabs(layer.weights, layer.bias, layer.threshold, layer.threshold_low, state)
         if made.threshold_low == chips.THRESHOLD_LOW_FORBIDDEN:
-            made = attrs.evolve(made, threshold_low=-1)
+            low = NoteCode.THRESHOLD_LOW_ZERO
+            notes = [attrs.evolve(n, realised=-1 / made.scale) if n.code is low else n for n in made.notes]
+            made = attrs.evolve(made, threshold_low=-1, notes=tuple(notes))
     else:
         made = quantise(*args)
     if made is not None:

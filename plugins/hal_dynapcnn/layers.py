@@ -44,8 +44,7 @@ class Layer:
     threshold: float
     threshold_low: float | None
     return_to_zero: bool
-    start: float
-    per_tick: bool
+    start: Float
 
     def to_model(self, weights: NDArray[Any]) -> NDArray[Any]:
         """Kernels (f_out, f_in, y, x) in the shape of the model's own weight."""
@@ -87,6 +86,11 @@ class Reader:
             for projection in incoming.get(name, []):
                 self._readout(name, projection)
 
+    @property
+    def refused(self) -> list[Finding]:
+        """What does not run."""
+        return [finding for finding in self.findings if finding.level == "refused"]
+
     def refuse(self, node: str, field: str, reason: str, wanted: Any = None, limit: Any = None, hint: str = "") -> None:
         """Note a reason for not running. The limit stands where other findings have what is realised."""
         self.findings.append(
@@ -102,10 +106,13 @@ class Reader:
     # --- one population ----------------------------------------------------------------------------------------
 
     def _layer(self, node: nodes.IF, projection: Projection) -> None:
-        before = len([f for f in self.findings if f.level == "refused"])
+        before = len(self.refused)
+        self._finite(node, "r", "v_threshold", "v_reset")
         path = Path(self.model, projection, self.refuse)
-        neuron = self._neuron(node)
-        if path.weight is None or neuron is None or len([f for f in self.findings if f.level == "refused"]) > before:
+        if path.weight is not None:
+            self._finite(path.weight, "weight", "bias")
+        neuron = self._neuron(node) if len(self.refused) == before else None
+        if path.weight is None or neuron is None or len(self.refused) > before:
             return
         gain, rest = neuron
         f_out = path.out_shape[0]
@@ -116,7 +123,8 @@ class Reader:
         row = per_feature[:, :1]
         factor = row[:, :, None, None] * path.factor
         bias = None if path.bias is None else path.bias * row[:, 0] * path.bias_factor
-        self._bias(node.name, path.weight.name, bias, rest["per_tick"])
+        per_tick = self.model.semantics.rule(path.weight).bias_meaning == "per_tick"
+        self._bias(node.name, path.weight.name, bias, per_tick)
         self.layers.append(
             Layer(
                 population=node.name,
@@ -140,6 +148,13 @@ class Reader:
         )
         self._about_weights(self.layers[-1])
 
+    def _finite(self, node: nodes.Node, *fields: str) -> None:
+        for field in fields:
+            bad = ~np.isfinite(getattr(node, field, 0.0))
+            if bad.any():
+                what = "values that are not finite (NaN or inf)"
+                self.refuse(node.name, field, what, wanted=int(bad.sum()), limit="finite numbers")
+
     def _neuron(self, node: nodes.IF) -> tuple[Float, dict[str, Any]] | None:
         """(gain per neuron, the core's neuron parameters), or None when refused."""
         rule = self.model.semantics.rule(node)
@@ -156,8 +171,10 @@ class Reader:
                 limit="one value",
                 hint="train with one threshold per layer, or scale each feature's weights by 1/threshold",
             )
+        elif values[0] <= 0:
+            self.refuse(node.name, "v_threshold", "a neuron at rest would fire", wanted=float(values[0]), limit="> 0")
         self._reset(node, rule)
-        if gain is None or values.size > 1:
+        if gain is None or values.size > 1 or values[0] <= 0:
             return None
         threshold = float(values[0])
         low = -threshold if rule.v_min == "-threshold" else rule.v_min
@@ -167,13 +184,13 @@ class Reader:
         if low is not None and low < 0 and self.v_min_factor != 1:
             self.say("changed", node.name, "v_min", "widened as v_min_factor asks", low, low * self.v_min_factor)
             low *= self.v_min_factor
-        start = 0.0 if isinstance(rule.start_state, str) else float(rule.start_state)
+        rest = {"v_reset": np.ravel(node.v_reset), "v_leak": np.zeros(1)}  # an IF leaks to nowhere
+        start = rest.get(str(rule.start_state), np.ravel(rule.start_state) if rule.start_state else np.zeros(1))
         return gain, {
             "threshold": threshold,
             "threshold_low": None if low is None else float(low),
             "return_to_zero": rule.spike_reset in ("value", "discard_update"),
-            "start": start,
-            "per_tick": rule.bias_meaning == "per_tick",
+            "start": np.broadcast_to(np.asarray(start, np.float64), (node.size,)),
         }
 
     def _gain(self, node: nodes.IF, rule: Rule) -> Float | None:

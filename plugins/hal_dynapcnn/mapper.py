@@ -18,6 +18,7 @@ from hal.mapper import Mapper, Plan
 from hal.mapping import Fate, Mapping, Placement
 from hal.model import Model
 from hal_dynapcnn import chips, cores, integers, routing
+from hal_dynapcnn.allocator import Allocation
 from hal_dynapcnn.config import (
     CnnLayerConfig,
     Destination,
@@ -52,10 +53,13 @@ class SpeckMapper(Mapper):
             layers = [attrs.evolve(layer, bias=None) if not np.any(layer.bias) else layer for layer in layers]
         rows = [row for layer in layers for row in cores.limits(layer)]
         needs = [cores.memory(layer) for layer in layers]
-        asked = options if like is None else cores.as_before(options, like, layers)
-        allocation, orders = cores.assign(needs, chip, asked, layers, findings)
+        allocation = Allocation(cores=None, problems=())
+        if not reader.refused:
+            # with layers missing, what could be said of the others would be wrong
+            asked = options if like is None else cores.as_before(options, like, layers)
+            allocation, orders = cores.assign(needs, chip, asked, layers)
+            findings += orders
         rows += cores.memory_rows(layers, needs, allocation, chip)
-        findings += orders + cores.layout_notes(layers, allocation, chip)
         if any(finding.level == "refused" for finding in findings):
             return Plan(rows=rows, findings=findings)
         quantised = [integers.quantised_layer(layer, options.quantisation, findings) for layer in layers]

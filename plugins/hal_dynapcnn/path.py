@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -163,6 +164,18 @@ class Path:
             self.weight = None
             return
         shape = self.spatial
+        inputs = math.prod(shape)
+        if weight.shape[1] != inputs or node.output_shape != weight.shape[:1]:
+            self._refuse(
+                node.name,
+                "weight",
+                "a dense layer reads its whole input",
+                wanted=weight.shape,
+                limit=f"(out, {inputs})",
+                hint="flatten the map first, from dimension 0",
+            )
+            self.weight = None
+            return
         if len(shape) == 1:
             shape = (shape[0], 1, 1)
         if len(shape) != 3 or shape[1] != shape[2]:

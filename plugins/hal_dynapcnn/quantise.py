@@ -39,6 +39,8 @@ class NoteCode(StrEnum):
     """The 16-bit range of `parameter` keeps the weights from using 8 bits; `wanted` is the weights' own scale."""
     THRESHOLD_HIGH_RAISED = "threshold_high_raised"
     """A positive threshold rounded to 0 and was set to 1."""
+    THRESHOLD_HIGH_ZERO = "threshold_high_zero"
+    """A positive threshold rounded to 0, so that every update fires."""
     THRESHOLD_LOW_ZERO = "threshold_low_zero"
     """A lower threshold of 0 does not work on the chip (Speck Dev Kit Datasheet 3.2.4.6.3); see `realised`."""
     THRESHOLD_LOW_CLIPPED = "threshold_low_clipped"
@@ -311,7 +313,11 @@ def quantise_as_sinabs(
     stored_low = int(rounded(low))
     if stored_low == 0:
         notes.append(Note(code=NoteCode.THRESHOLD_LOW_ZERO, parameter="threshold_low", wanted=float(low), realised=0.0))
-    return _result(given, float(scale), rounded, int(rounded(given.high)), stored_low, notes)
+    stored_high = int(rounded(given.high))
+    if given.high > 0 and stored_high == 0:
+        code = NoteCode.THRESHOLD_HIGH_ZERO
+        notes.append(Note(code=code, parameter="threshold_high", wanted=given.high, realised=0.0))
+    return _result(given, float(scale), rounded, stored_high, stored_low, notes)
 
 
 def _sinabs_scale(values: ArrayLike, bits: int) -> np.float32:
