@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         ModelError as ModelError,
         OptionalDependencyError as OptionalDependencyError,
         PluginError as PluginError,
-        RecordingError as RecordingError,
+        WriteError as WriteError,
         StateError as StateError,
     )
     from hal.events import (
@@ -84,7 +84,7 @@ _NAMES: Final = {
         "ModelError",
         "OptionalDependencyError",
         "PluginError",
-        "RecordingError",
+        "WriteError",
         "StateError",
     ),
     "hal.events": ("EVENT", "EventBatch", "Port", "Probe", "Signal", "events", "raster"),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from hal.events import BatchStimulus, Port, Stimulus
 from hal.fit import Finding
 from hal.probes import probed_events, recorded_events
 from hal.spec import COUNTERS, Clock, Column, DeviceSpec, Reset
-from hal.watch import Watch
+from hal.watch import Watch, alone
 
 if TYPE_CHECKING:
     from hal.host import HostParts
@@ -59,6 +60,7 @@ class Device(ABC):
         self.options = options if options is not None else spec.open_options()
         self.plugin: str | None = None
         """Distribution and version of the plugin; set by the registry."""
+        self._lock = threading.RLock()
         self._state: Literal["open", "loaded", "closed"] = "open"
         self._mapping: Mapping | None = None
         self._host: HostParts | None = None
@@ -129,6 +131,7 @@ class Device(ABC):
         """The noise stream of the present run: a function of (seed, run number) alone."""
         return np.random.default_rng([self.seed, self._run_number])
 
+    @alone
     def load(self, mapping: Mapping) -> None:
         """Put a mapping on the chip. Raises StateError when closed, ConfigError when it was made for another device."""
         from hal.host import HostParts
@@ -165,6 +168,7 @@ class Device(ABC):
         self._run_number = self._t0_ns = 0
         self._broken_off = False
 
+    @alone
     def reset(self, mode: Reset = Reset.STATE) -> None:
         """Go back; see `Reset`. Raises CapabilityError when the device does not declare that reset."""
         self._require_open()
@@ -183,6 +187,7 @@ class Device(ABC):
             self._mapping, self._state = None, "open"
         self._broken_off = False
 
+    @alone
     def run(
         self,
         stimulus: Stimulus,
@@ -209,9 +214,12 @@ class Device(ABC):
         """
         mapping = self._ready()
         watch = Watch(timeout_s)
-        checked = intake.check(stimulus, self._ports(), duration_ns, mapping.step_ns, self._max_run_ns())
-        return self._run_checked(checked, duration_ns, self._recorder(to, recorder), watch)
+        limit = self._max_run_ns(self._t0_ns)
+        clocked = self.spec.clock.kind == "clocked"
+        checked = intake.check(stimulus, self._ports(), duration_ns, mapping.step_ns, limit, clocked=clocked)
+        return self._run_checked(checked, int(duration_ns), self._recorder(to, recorder), watch)
 
+    @alone
     def run_batch(
         self,
         stimuli: BatchStimulus,
@@ -237,7 +245,9 @@ class Device(ABC):
         if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
             raise ConfigError("workers must be a positive integer", workers=workers)
         watch = Watch(timeout_s)
-        batch = intake.check_batch(stimuli, self._ports(), duration_ns, self.mapping.step_ns, self._max_run_ns())
+        clocked, limit = self.spec.clock.kind == "clocked", self._max_run_ns(0)
+        batch = intake.check_batch(stimuli, self._ports(), duration_ns, self.mapping.step_ns, limit, clocked=clocked)
+        duration_ns = int(duration_ns)
         require(self.spec.capabilities, "reset.state", self.spec.name, "run_batch (it resets between samples)")
         self.reset(Reset.STATE)
         if self._host is None and timeout_s is None and self._quantum_ns() == 1:
@@ -275,6 +285,7 @@ class Device(ABC):
                 self._run_number += 1
         return BatchRecording.of(recordings)
 
+    @alone
     def close(self) -> None:
         """Let go of the device; may be called again."""
         if self._state != "closed":
@@ -290,6 +301,12 @@ class Device(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.RLock())
 
     def __repr__(self) -> str:
         return f"<{self.spec.name} ({self.kind}), {self.state}, {self._run_number} runs>"
@@ -314,9 +331,11 @@ class Device(ABC):
     def _ports(self) -> tuple[Port, ...]:
         return self.mapping.inputs + self.spec.ports
 
-    def _max_run_ns(self) -> int | None:
+    def _max_run_ns(self, t0_ns: int) -> int:
+        """The longest run: the device's own limit, and times that fit into 64 bits."""
         limit = self.spec.clock.max_run_ns
-        return None if limit is None else int(limit * self.mapping.speedup)
+        left = int(np.iinfo(np.int64).max) - t0_ns
+        return left if limit is None else min(left, int(limit * self.mapping.speedup))
 
     def _drop_host(self) -> None:
         if self._host is not None:
@@ -324,8 +343,12 @@ class Device(ABC):
             self._host = None
 
     def _recorder(self, to: str | Path | None, recorder: Recorder | None) -> Recorder:
-        from hal.recorder import ArrowRecorder, MemoryRecorder
+        from hal.recorder import ArrowRecorder, MemoryRecorder, Recorder
 
+        if recorder is not None and not isinstance(recorder, Recorder):
+            raise ConfigError("recorder= takes a hal.Recorder", value=type(recorder).__name__)
+        if to is not None and (not isinstance(to, str | Path) or "\0" in str(to)):
+            raise ConfigError("to= takes the path of a new directory", value=repr(to))
         if to is not None and recorder is not None:
             raise ConfigError("give either `to` or `recorder`, not both", to=str(to), recorder=repr(recorder))
         if recorder is not None:
@@ -422,6 +445,9 @@ class Device(ABC):
         floored, moved = intake.floored(stimulus, self._quantum_ns())
         self._partial = None
         with self._recorded(recorder, self._header(duration_ns, stimulus), watch) as box:
+            if self._t0_ns and "run.continue" not in self.spec.capabilities:
+                reason = "this device does not go on from the exact state in which the last run ended"
+                recorder.note(Finding(level="note", node="", field="run.continue", reason=reason))
             for finding in moved:
                 recorder.note(finding)
             self._emit_inputs(floored, recorder)

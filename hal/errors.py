@@ -79,8 +79,8 @@ class FormatError(HalError, ValueError):
     """A data file (events, recording, mapping, configuration) is not in the format it should be."""
 
 
-class RecordingError(HalError, OSError):
-    """A recording could not be written; `.data` has file, rows_safe, events_safe."""
+class WriteError(HalError, OSError):
+    """A file could not be written; for a recording `.data` has file, rows_safe, events_safe."""
 
 
 class CapabilityError(HalError, NotImplementedError):

@@ -122,26 +122,32 @@ Stimulus: TypeAlias = Mapping[str, "Records | Signal | NDArray[Any]"]
 BatchStimulus: TypeAlias = Mapping[str, "EventBatch | Sequence[Records | Signal | NDArray[Any]]"]
 
 
-@attrs.frozen
-class Port:
-    """A named place where data enters or leaves: a model's Input or Output, or a chip-level port `@name`."""
-
-    name: str
-    shape: tuple[int, ...]
-    kind: Kind = "events"
-
-    @property
-    def size(self) -> int:
-        """Number of channels: the product of the shape."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-
 def _integer(value: Any) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise ConfigError("a whole number is needed", value=value)
     return operator.index(value)
+
+
+def _shape(shape: Any) -> tuple[int, ...]:
+    if isinstance(shape, str) or not hasattr(shape, "__iter__"):
+        raise ConfigError("a shape is a tuple of sizes", value=shape)
+    return tuple(_integer(size) or 0 for size in shape)
+
+
+@attrs.frozen
+class Port:
+    """A named place where data enters or leaves: a model's Input or Output, or a chip-level port `@name`."""
+
+    name: str
+    shape: tuple[int, ...] = attrs.field(converter=_shape)
+    kind: Kind = attrs.field(default="events", validator=attrs.validators.in_(("events", "signal")))
+
+    @property
+    def size(self) -> int:
+        """Number of channels: the product of the shape."""
+        return int(np.prod(self.shape, dtype=np.int64))
 
 
 def _integers(values: Any) -> tuple[int, ...] | None:
@@ -170,6 +176,10 @@ def raster(values: ArrayLike, step_ns: int) -> Records:
     array = np.asarray(values)
     if array.ndim < 2:
         raise ConfigError("a raster has one row per step, (T, ...)", shape=array.shape)
+    step_ns = _integer(step_ns) or 0
+    if step_ns <= 0 or len(array) * step_ns > np.iinfo(np.int64).max:
+        limit = f"> 0, and {len(array)} of them within 64 bits"
+        raise ConfigError("not a step", problems=[Problem("ns", "step_ns", value=step_ns, limit=limit)])
     flat = flat_rows(array)
     problems = raster_problems(flat, "raster")
     if problems:

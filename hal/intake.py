@@ -58,12 +58,15 @@ def check(
     duration_ns: int,
     step_ns: int | None,
     max_run_ns: int | None = None,
+    *,
+    clocked: bool = True,
 ) -> dict[str, Records | Signal]:
     """One entry per port: checked event arrays and Signals, silence where nothing was given.
 
+    step_ns: of the rows of a raster; a clocked device also runs for whole steps only.
     Raises ConfigError with every problem of duration, names, dtypes, order, times, indices and values.
     """
-    problems = duration_problems(duration_ns, step_ns, max_run_ns)
+    problems = duration_problems(duration_ns, step_ns if clocked else None, max_run_ns)
     usable = None if problems else int(duration_ns)
     problems += name_problems(stimulus, ports)
     out: dict[str, Records | Signal] = {}
@@ -82,9 +85,11 @@ def check_batch(
     duration_ns: int,
     step_ns: int | None,
     max_run_ns: int | None = None,
+    *,
+    clocked: bool = True,
 ) -> Batch:
     """As `check` for B samples; all keys must have equal B."""
-    problems = duration_problems(duration_ns, step_ns, max_run_ns)
+    problems = duration_problems(duration_ns, step_ns if clocked else None, max_run_ns)
     usable = None if problems else int(duration_ns)
     problems += name_problems(stimuli, ports)
     sizes = {}
@@ -141,7 +146,7 @@ def duration_problems(duration_ns: Any, step_ns: int | None, max_run_ns: int | N
             Problem("no whole number of steps", "duration_ns", duration_ns, f"steps of {step_ns} ns", f"try {near}")
         )
     if max_run_ns is not None and duration_ns > max_run_ns:
-        problems.append(Problem("longer than the device runs at a time", "duration_ns", duration_ns, max_run_ns))
+        problems.append(Problem("longer than the device can run now", "duration_ns", duration_ns, max_run_ns))
     return problems
 
 

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from hal.model import Model
 
 
+MAX_RATE_HZ = 1e15
+"""No node can have more events per second: one per femtosecond."""
+
+
 def _tuple(items: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(items)
 
@@ -124,6 +128,8 @@ class Mapper(ABC):
             if like.device != self.spec.name:
                 problem = Problem("made for another device", "like.device", like.device, self.spec.name)
                 raise ConfigError("map(like=) cannot keep that mapping", problems=[problem])
+        if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0:
+            raise ConfigError("a seed is an integer >= 0", seed=seed)
         chosen = self._options(options)
         report, plan, (front, chip, back) = self._planned(model, chosen, wanted, like, seed, None)
         if not report.fits:
@@ -284,13 +290,15 @@ class Mapper(ABC):
 
     def _rates(self, model: Model, rates_hz: MappingABC[str, float] | None) -> MappingABC[str, float] | None:
         problems = []
+        if rates_hz is not None and not isinstance(rates_hz, MappingABC):
+            raise ConfigError("rates_hz maps names of nodes to events per second", value=type(rates_hz).__name__)
         for name, rate in (rates_hz or {}).items():
             if name not in model.nodes:
                 near = get_close_matches(name, list(model.nodes), n=1)
                 problems.append(
                     Problem("no such node", f"rates_hz[{name!r}]", hint=f"did you mean {near[0]!r}?" if near else "")
                 )
-            elif isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= float(rate) < np.inf:
+            elif isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate < MAX_RATE_HZ:
                 problems.append(Problem("a rate is a number >= 0", f"rates_hz[{name!r}]", value=rate, limit="Hz"))
         if problems:
             raise ConfigError("not valid: rates_hz", problems=problems)

@@ -70,7 +70,7 @@ class Placement:
     def where(self, node: str, index: ArrayLike | None = None) -> Records:
         """The rows of a node, or of some of its neurons (flat indices)."""
         if node not in self.nodes:
-            near = get_close_matches(node, self.nodes, n=1)
+            near = get_close_matches(str(node), self.nodes, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self.nodes)}"
             raise ConfigError(f"no node {node!r} in the placement", hint=hint, node=node)
         rows: Records = self.rows[self.rows["node"] == self.nodes.index(node)]

@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hal.errors import ConfigError, Problem, RecordingError, StateError
+from hal.errors import ConfigError, Problem, StateError, WriteError
 from hal.events import EVENT, I64, Records, Signal
 from hal.fit import Finding
 from hal.recording import Recording, read_recording
@@ -269,7 +269,7 @@ class ArrowRecorder(Recorder):
     After `advance` everything emitted so far is with the operating system and survives a SIGKILL of this process (not
     a loss of power: nothing is fsynced). Between two calls of `advance` at most 999 rows per stream wait in memory.
 
-    Raises ConfigError when the directory exists, RecordingError (an OSError) when the disk refuses; its data has
+    Raises ConfigError when the directory exists, WriteError (an OSError) when the disk refuses; its data has
     `file` and `events_safe`.
     """
 
@@ -313,7 +313,7 @@ class ArrowRecorder(Recorder):
         try:
             self._flush()
             self._archive.finish(status, self._stats, self._notes, self._tallies())
-        except RecordingError:
+        except WriteError:
             # an interrupted run keeps what is safe: the full disk may be what interrupted it
             if status != "interrupted":
                 raise

@@ -327,6 +327,8 @@ def open(  # noqa: A001
         problems.append(Problem("not a seed", "seed", value=repr(seed), limit="an integer >= 0"))
     if serial is not None and not isinstance(serial, str):
         problems.append(Problem("not a serial", "serial", value=repr(serial), limit="a text or None"))
+    elif serial is not None and kind == "emulator":
+        problems.append(Problem("an emulator has no serial", "serial", value=serial, limit="None"))
     _raise(f"cannot open {device.name}", problems, hint=_valid(device) if options is None else "")
     arguments = {"kind": kind, "serial": serial, "profile": profile, "seed": operator.index(seed), "options": options}
     opened: Device = _expect(Device, registry, plugin, "hal_open", spec=device, **arguments)

@@ -330,7 +330,7 @@ def read_semantics(source: str | Path) -> Semantics:
         )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path} is not JSON: {error}", path=str(path)) from error
     if not isinstance(data, dict):
         raise FormatError(f"{path} does not hold a JSON object", path=str(path))

@@ -67,6 +67,7 @@ def from_xytp(
         ConfigError: every problem, with row, value and limit, a few rows of each kind; rows are never sorted, clipped
             or dropped.
     """
+    _require_port(port)
     where = f"stimulus {port.name!r}"
     problems = _argument_problems(array, port, unit, origin, width, height, where)
     if problems:
@@ -103,6 +104,10 @@ def read_stimulus(
         FormatError: the file cannot be read, or not as this.
         ConfigError: its contents do not fit the port.
     """
+    _require_port(port)
+    if not isinstance(path, str | Path):
+        hint = "arrays go to run() as they are; fields x, y, p: hal.from_xytp"
+        raise ConfigError("read_stimulus takes the path of a file", value=type(path).__name__, hint=hint)
     file = read_events(path, name=name, sample=sample, prefer=port.name)
     if port.kind == "events" and file.is_events:
         assumed = "us" if "x" in (file.array.dtype.names or ()) else "ns"
@@ -152,6 +157,12 @@ def _from_array(file: EventFile, port: Port, step_ns: int | None) -> Records | S
     events = raster(flat, 1)
     events["t"] = times[events["t"]]
     return events
+
+
+def _require_port(port: object) -> None:
+    if not isinstance(port, Port):
+        hint = "mapping.inputs has those of a mapping; else hal.Port(name, shape)"
+        raise ConfigError("a stimulus goes to a hal.Port", value=repr(port), hint=hint)
 
 
 def _check_facts(file: EventFile, port: Port, unit: str | None) -> None:

@@ -1,10 +1,18 @@
-"""The clock on the wall while a run goes on."""
+"""What guards a device: the clock on the wall while a run goes on, and one thread at a time."""
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from hal.errors import ConfigError, DeviceTimeoutError
+from hal.errors import ConfigError, DeviceBusyError, DeviceTimeoutError
+
+if TYPE_CHECKING:
+    from hal.device import Device
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Watch:
@@ -26,3 +34,18 @@ class Watch:
                 timeout_s=self.timeout_s,
                 t_ns=t_ns,
             )
+
+
+def alone(method: F) -> F:
+    """A method that refuses to run while another thread is in one of the device's."""
+
+    @functools.wraps(method)
+    def guarded(self: Device, *arguments: Any, **more: Any) -> Any:
+        if not self._lock.acquire(blocking=False):
+            raise DeviceBusyError(f"{self.spec.name} is in use by another thread", hint="open one device per thread")
+        try:
+            return method(self, *arguments, **more)
+        finally:
+            self._lock.release()
+
+    return cast(F, guarded)

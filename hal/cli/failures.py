@@ -45,6 +45,10 @@ def usage() -> Iterator[None]:
 
 def guarded(job: Callable[[], int], *, as_json: bool, debug: bool) -> int:
     """Run a command; print whatever it raises, as text on stderr or as JSON on stdout, and return the exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # closed by whoever started us, as by a daemon: nothing is to be printed
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
@@ -75,10 +79,15 @@ def _report(error: Exception, as_json: bool, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     shown = error if isinstance(error, HalError) else _unexpected(error)
-    if as_json:
-        print(json.dumps(to_json(shown, type(error).__name__), default=str, allow_nan=False))
-    else:
-        say_error(shown)
+    try:
+        if as_json:
+            print(json.dumps(to_json(shown, type(error).__name__), default=str, allow_nan=False), flush=True)
+        else:
+            say_error(shown)
+    except OSError as refused:
+        # stdout itself may be what failed
+        with contextlib.suppress(OSError):
+            say_error(HalError(f"{shown.message}; and it could not be printed: {refused.strerror}"))
     return exit_code(error)
 
 

@@ -44,6 +44,7 @@ class RunArguments:
 
 def run(given: resolve.ModelArguments, how: RunArguments, *, as_json: bool) -> int:
     """Run a model or a saved mapping; print where everything went and what came out."""
+    resolve.existing(given.model, "MODEL")
     asked_ns = None if how.duration is None else arguments.time_ns(how.duration, "--duration", least=1)
     _check(how, asked_ns)
     mapping, spec = _mapping(given, how)

@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from hal.errors import ConfigError, RecordingError
+from hal.errors import ConfigError, WriteError
 from hal.events import I64, Records, Signal
 from hal.fit import Finding
 from hal.store.arrow import StreamWriter
@@ -89,7 +89,7 @@ class Archive:
         header: of the run; its stimulus is written at once.
         widths: values per row of every recorded column, -1 where the first rows will tell.
 
-    Raises ConfigError when the directory exists or the header has no JSON form, RecordingError when the disk refuses.
+    Raises ConfigError when the directory exists or the header has no JSON form, WriteError when the disk refuses.
     """
 
     def __init__(self, directory: Path, header: RunHeader, widths: Mapping[Key, int]) -> None:
@@ -106,7 +106,7 @@ class Archive:
             for group in dict.fromkeys(entry.group for entry in self._entries.values() if entry.group != "intervals"):
                 (directory / group).mkdir()
         except OSError as error:
-            raise RecordingError(
+            raise WriteError(
                 f"cannot make {directory}: {error.strerror}", file=str(directory), reason=str(error), events_safe=0
             ) from error
         try:
@@ -122,7 +122,7 @@ class Archive:
             raise
 
     def write(self, key: Key, *columns: NDArray[Any]) -> None:
-        """Append rows of a recorded column, or of the intervals. Raises RecordingError; data: file, events_safe."""
+        """Append rows of a recorded column, or of the intervals. Raises WriteError; data: file, events_safe."""
         with self._telling_what_is_safe():
             self._write(("recorded", *key), columns)
 
@@ -156,10 +156,10 @@ class Archive:
         """An error about one file also says how many events of the whole run are on disk."""
         try:
             yield
-        except RecordingError as error:
+        except WriteError as error:
             safe = sum(w.rows for n, w in self._writers.items() if self._entries[n].group == "spikes")
             message = f"{error.message}; {safe} events in {self.path} are safe"
-            raise RecordingError(message, hint=error.hint, **error.data, events_safe=safe) from error
+            raise WriteError(message, hint=error.hint, **error.data, events_safe=safe) from error
 
     def _write(self, name: _Name, columns: Sequence[NDArray[Any]]) -> None:
         length = len(columns[0])

@@ -17,7 +17,7 @@ import numpy as np
 from nanoarrow.ipc import InputStream
 from numpy.typing import NDArray
 
-from hal.errors import FormatError, RecordingError
+from hal.errors import FormatError, WriteError
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """The marker that closes an Arrow IPC stream: continuation word and a message of length zero (Arrow columnar format,
@@ -86,7 +86,7 @@ class StreamWriter:
     def append(self, *columns: NDArray[Any]) -> None:
         """Write one batch of equally long columns, in the order of the schema. An empty batch is not written.
 
-        Raises RecordingError when the system refuses; the file then ends with the last complete batch.
+        Raises WriteError when the system refuses; the file then ends with the last complete batch.
         """
         length = len(columns[0])
         if not length:
@@ -137,8 +137,8 @@ class StreamWriter:
         except (OSError, ValueError):
             self._broken = True
 
-    def _error(self, error: OSError) -> RecordingError:
-        return RecordingError(
+    def _error(self, error: OSError) -> WriteError:
+        return WriteError(
             f"cannot write {self.path}: {error.strerror or error}; {self.rows} rows of it are safe",
             hint="free space or record to another disk; what is safe reads back with hal.read_recording",
             file=str(self.path),

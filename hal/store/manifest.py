@@ -22,7 +22,7 @@ import attrs
 import nanoarrow
 import numpy as np
 
-from hal.errors import ConfigError, FormatError, RecordingError
+from hal.errors import ConfigError, FormatError, WriteError
 from hal.events import I64, Probe, Records, Signal
 from hal.fit import Finding
 from hal.store import arrow
@@ -160,7 +160,7 @@ class Manifest:
             new.write_text(to_text(data, indent=1), encoding="utf-8")
             os.replace(new, directory / MANIFEST)
         except OSError as error:
-            raise RecordingError(
+            raise WriteError(
                 f"cannot write {directory / MANIFEST}: {error.strerror or error}",
                 hint="the streams are safe; read them back with hal.read_recording",
                 file=str(directory / MANIFEST),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import struct
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal import config, registry
-from hal.errors import FormatError, HalError, Problem
+from hal.errors import FormatError, HalError, Problem, WriteError
 from hal.events import Port, Probe
 from hal.fit import Finding, FitReport, FitRow
 from hal.mapping import BASE_COLUMNS, LOSS, Fate, Losses, Mapping, Placement
@@ -46,7 +47,10 @@ BROKEN: Final = (
 
 
 def write(mapping: Mapping, path: Path) -> None:
-    """Write to a file beside `path`, then put it in its place."""
+    """Write to a file beside `path`, then put it in its place. Raises WriteError."""
+    path = path.resolve()  # through a link, to what it names
+    if path.exists() and not path.is_file():
+        raise WriteError(f"cannot write {path}: it is no ordinary file", file=str(path))
     arrays: dict[str, NDArray[Any]] = {}
     manifest = _manifest(mapping, arrays)
     partial = path.with_name(path.name + ".partial")
@@ -58,8 +62,11 @@ def write(mapping: Mapping, path: Path) -> None:
                 np.save(buffer, values, allow_pickle=False)
                 archive.writestr(f"{name}.npy", buffer.getvalue())
         partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise WriteError(f"cannot write {path}: {error.strerror or error}", file=str(path)) from error
         raise
 
 

@@ -29,7 +29,7 @@ def limits(layer: Layer) -> list[FitRow]:
         ("output size", max(size_out), chips.OUTPUT_SIZE_MAX, "pixels", "use a stride"),
         ("features", max(c_in, c_out), chips.FEATURES_MAX, "features", "split the layer"),
         ("kernel size", layer.weights.shape[-1], chips.KERNEL_MAX, "pixels", "pool before this layer"),
-        ("padding", max(layer.padding), chips.PADDING_MAX, "pixels", ""),
+        ("padding", max(layer.padding), chips.PADDING_MAX, "pixels", "enlarge the input instead"),
     )
     return [
         FitRow(

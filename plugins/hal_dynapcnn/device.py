@@ -213,16 +213,18 @@ class SpeckDevice(Device):
 
         def play(b: int, sample: Checked) -> tuple[Recording, Player | None]:
             player = free.get()
-            player.reset()
-            recorder = MemoryRecorder()
-            recorder.start(attrs.evolve(header, run=header.run + b, t0_ns=0, stimulus=dict(sample)))
-            self._emit_inputs(sample, recorder)
-            player.run(sample, duration_ns, recorder)
-            if b == len(stimulus) - 1:
-                # its state is the one the loop would have left
-                return recorder.finish("ok"), player
-            free.put(player)
-            return recorder.finish("ok"), None
+            last = b == len(stimulus) - 1
+            try:
+                player.reset()
+                recorder = MemoryRecorder()
+                recorder.start(attrs.evolve(header, run=header.run + b, t0_ns=0, stimulus=dict(sample)))
+                self._emit_inputs(sample, recorder)
+                player.run(sample, duration_ns, recorder)
+                # the last sample's state is the one the loop would have left
+                return recorder.finish("ok"), player if last else None
+            finally:
+                if not last:
+                    free.put(player)
 
         with ThreadPoolExecutor(workers) as pool:
             done = list(pool.map(play, range(len(stimulus)), stimulus))

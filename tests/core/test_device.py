@@ -907,3 +907,34 @@ def test_like_goes_on_with_the_same_device(net: Any) -> None:
             chip.load(mapper.map(net.relay(threshold=2), like=first))
             recording = chip.run({"input": hal.events([0, 1000], [0, 0])}, 2000)
         assert recording.spikes["output"].tolist() == [(1000, 0)]
+
+
+def test_a_second_thread_is_told_that_the_device_is_busy(net: Any) -> None:
+    import threading
+
+    inside, leave = threading.Event(), threading.Event()
+    errors: list[Exception] = []
+
+    class Waiting(hal.MemoryRecorder):
+        def advance(self, t_ns: int) -> None:
+            inside.set()
+            leave.wait(10)
+            super().advance(t_ns)
+
+    with hal.open("ideal") as chip:
+        chip.load(hal.mapper("ideal").map(net.relay()))
+        duration = 4 * (chip.mapping.step_ns or 1)
+        runner = threading.Thread(target=lambda: chip.run({}, duration, recorder=Waiting()))
+        runner.start()
+        assert inside.wait(10)
+        for call in (lambda: chip.run({}, duration), chip.reset, chip.close, lambda: chip.load(chip.mapping)):
+            try:
+                call()
+            except hal.DeviceBusyError as error:
+                errors.append(error)
+        leave.set()
+        runner.join(10)
+        assert len(errors) == 4
+        assert "one device per thread" in str(errors[0])
+        assert chip.run({}, duration).status == "ok"
+        assert pickle.loads(pickle.dumps(chip)).state == "loaded"

@@ -18,7 +18,7 @@ TREE = {
     "ConfigError": ValueError,
     "ModelError": ValueError,
     "FormatError": ValueError,
-    "RecordingError": OSError,
+    "WriteError": OSError,
     "CapabilityError": NotImplementedError,
     "StateError": RuntimeError,
     "DeviceBusyError": Exception,

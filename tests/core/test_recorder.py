@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import hal
 from hal import EVENT, ArrowRecorder, MemoryRecorder, Probe, Signal, read_recording
-from hal.errors import ConfigError, RecordingError, StateError
+from hal.errors import ConfigError, StateError, WriteError
 from hal.fit import Finding
 from hal.recorder import Recorder, RunHeader
 from hal.store import archive
@@ -331,7 +331,7 @@ def test_an_existing_directory_is_refused(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_made_is_an_os_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     recorder = ArrowRecorder(tmp_path / "file" / "run")
-    with pytest.raises(RecordingError, match="cannot make") as error:
+    with pytest.raises(WriteError, match="cannot make") as error:
         recorder.start(header())
     assert isinstance(error.value, OSError)
     assert error.value.data["events_safe"] == 0
@@ -512,7 +512,7 @@ def test_a_full_disk_stops_the_run_and_says_what_is_safe(tmp_path: Path) -> None
     n = np.arange(1000)
     recorder.emit("output", n, n % 10)
     recorder.emit("output", n, n % 10)
-    with pytest.raises(RecordingError) as error:
+    with pytest.raises(WriteError) as error:
         recorder.emit("output", n, n % 10)
     # 12 bytes an event and some 200 a batch: two batches fit, the third does not
     assert error.value.data["events_safe"] == 2000
@@ -533,7 +533,7 @@ def test_a_full_disk_at_the_end_is_an_error_too(tmp_path: Path) -> None:
     recorder.emit("output", np.array([1]), np.array([1]))
     writer = recorder._archive._writers["recorded", "output", "spikes"]
     writer._file = FullDisk(writer._file, 0)  # type: ignore[assignment]
-    with pytest.raises(RecordingError) as error:
+    with pytest.raises(WriteError) as error:
         recorder.finish("ok")
     assert error.value.data["events_safe"] == 1000
     assert read_recording(tmp_path / "run").event_count() == 1000
@@ -542,7 +542,7 @@ def test_a_full_disk_at_the_end_is_an_error_too(tmp_path: Path) -> None:
 LIMITED = """
     import resource, sys
     import numpy as np
-    from hal.errors import RecordingError
+    from hal.errors import WriteError
     from hal.recorder import ArrowRecorder, RunHeader
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -552,7 +552,7 @@ LIMITED = """
         for k in range(100):
             n = np.arange(k * 1000, (k + 1) * 1000)
             recorder.emit("output", n, n)
-    except RecordingError as error:
+    except WriteError as error:
         print(error.data["events_safe"], error.data["file"])
         print(recorder.finish("interrupted").event_count())
 """
@@ -589,7 +589,7 @@ def test_a_stimulus_that_does_not_fit_on_the_disk_closes_its_files(
 
     monkeypatch.setattr(arrow.StreamWriter, "append", append)
     recorder = ArrowRecorder(tmp_path / "run")
-    with pytest.raises(RecordingError, match="stimulus"):
+    with pytest.raises(WriteError, match="stimulus"):
         recorder.start(header())
     assert files
     assert all(file.closed for file in files)
@@ -627,7 +627,7 @@ def test_a_file_that_cannot_be_made_is_named(tmp_path: Path, place: str, monkeyp
     recorder.count("synops", np.array([1, 1]))
     recorder.interval("stall", 0, 1, 2)
     (tmp_path / "run" / place).mkdir()
-    with pytest.raises(RecordingError, match=f"cannot write .*{place.removesuffix('.new')}") as error:
+    with pytest.raises(WriteError, match=f"cannot write .*{place.removesuffix('.new')}") as error:
         recorder.advance(5)
     assert error.value.data["events_safe"] == 2
     assert recorder.finish("interrupted").spikes["output"].tolist() == [(1, 1), (2, 2)]
@@ -646,10 +646,10 @@ def test_nothing_follows_an_end_that_cannot_be_repaired(tmp_path: Path) -> None:
 
     disk = Stuck(writer._file, 500)
     writer._file = disk  # type: ignore[assignment]
-    with pytest.raises(RecordingError, match="No space left"):
+    with pytest.raises(WriteError, match="No space left"):
         recorder.emit("output", n, n % 10)
     disk.room = 1 << 30
-    with pytest.raises(RecordingError, match="could not be repaired"):
+    with pytest.raises(WriteError, match="could not be repaired"):
         recorder.emit("output", n, n % 10)
     recording = recorder.finish("interrupted")
     assert np.array_equal(recording.spikes["output"]["t"], n)
