@@ -71,6 +71,10 @@ CHOICES = {
 }  # fmt: skip
 
 
+def core(**fields: Any) -> CnnLayerConfig:
+    return CnnLayerConfig(**fields)
+
+
 def scalars() -> Iterator[tuple[type, str, Any, Any]]:
     for cls in FLAT:
         for name, kind, spec in fields_of(cls):
@@ -78,7 +82,7 @@ def scalars() -> Iterator[tuple[type, str, Any, Any]]:
                 yield cls, name, kind, spec
 
 
-def about(cls: type, name: str, value: Any) -> list[str]:
+def about(cls: Any, name: str, value: Any) -> list[str]:
     """What is said about one field when it has a value."""
     found = hal_config.problems(cls(**{name: value}))
     return [problem.where for problem in found if problem.where == name]
@@ -91,7 +95,7 @@ def test_the_table_is_whole() -> None:
 
 @pytest.mark.parametrize(("key", "limits"), SHEET.items())
 def test_numbers_at_their_bounds_and_one_beyond(key: tuple[str, str], limits: tuple[int, int]) -> None:
-    cls = next(c for c in FLAT if c.__name__ == key[0])
+    cls: Any = next(c for c in FLAT if c.__name__ == key[0])
     low, high = limits
     for value in (low, high):
         if key[1] not in ("threshold_low", "threshold_high"):
@@ -101,13 +105,14 @@ def test_numbers_at_their_bounds_and_one_beyond(key: tuple[str, str], limits: tu
         assert (problem.where, problem.value) == (key[1], value)
         assert str(low) in str(problem.limit)
         assert str(high) in str(problem.limit)
-    for value in (float(low), "1", None, True):
-        assert about(cls, key[1], value), value
+    others: tuple[Any, ...] = (float(low), "1", None, True)
+    for other in others:
+        assert about(cls, key[1], other), other
 
 
 @pytest.mark.parametrize(("key", "words"), CHOICES.items())
 def test_choices(key: tuple[str, str], words: tuple[int, ...]) -> None:
-    cls = next(c for c in FLAT if c.__name__ == key[0])
+    cls: Any = next(c for c in FLAT if c.__name__ == key[0])
     for value in range(-1, 18):
         assert bool(about(cls, key[1], value)) is (value not in words)
 
@@ -127,11 +132,12 @@ def test_flags_are_flags(cls: type, name: str) -> None:
 def test_arrays_at_their_bounds_and_one_beyond(name: str, least: int, most: int) -> None:
     shape = {"weights": (1, 1, 1, 1), "biases": (1,), "neurons_initial_value": (1, 1, 1)}[name]
     for value in (least, most):
-        assert not hal_config.problems(CnnLayerConfig(**{name: np.full(shape, value)}))
-    for value in (least - 1, most + 1, 0.5, np.nan):
-        (problem,) = hal_config.problems(CnnLayerConfig(**{name: np.full(shape, value)}))
+        assert not hal_config.problems(core(**{name: np.full(shape, value)}))
+    beyond: tuple[float, ...] = (least - 1, most + 1, 0.5, np.nan)
+    for wrong in beyond:
+        (problem,) = hal_config.problems(core(**{name: np.full(shape, wrong)}))
         assert problem.where.startswith(name)
-    (problem,) = hal_config.problems(CnnLayerConfig(**{name: np.zeros((*shape, 1), np.int8)}))
+    (problem,) = hal_config.problems(core(**{name: np.zeros((*shape, 1), np.int8)}))
     assert problem.what == "wrong shape"
 
 
@@ -183,7 +189,8 @@ def test_shapes_must_agree_with_the_dimensions(field: str) -> None:
     assert not hal_config.problems(good)
     array = getattr(good, field)
     for axis in range(array.ndim):
-        wrong = attrs.evolve(good, **{field: np.concatenate([array, array], axis)})
+        twice: Any = {field: np.concatenate([array, array], axis)}
+        wrong = attrs.evolve(good, **twice)
         (problem,) = hal_config.problems(wrong)
         assert (problem.where, problem.limit) == (field, array.shape)
 
@@ -259,7 +266,7 @@ def test_what_only_some_chips_have(chip: str) -> None:
     table = chips.CHIPS[chip]
     for field, has in (("output_decimator_enable", table.decimator),
                        ("input_congestion_balancer_enable", table.congestion_balancer)):  # fmt: skip
-        assert (not said(whole(chip, CnnLayerConfig(**{field: True})))) is has
+        assert (not said(whole(chip, core(**{field: True})))) is has
     bits = CnnLayerConfig(biases_kill_bit=np.zeros(1, bool))
     assert (not said(whole(chip, bits))) is table.kill_bits
 
@@ -326,7 +333,7 @@ def any_core(draw: Any) -> CnnLayerConfig:
         monitor_enable=draw(st.booleans()),
         output_decimator_enable=draw(st.booleans()),
         output_decimator_interval=draw(st.integers(0, 7)),
-        destinations=tuple(t if t.layer in (*range(9), 12) else attrs.evolve(t, enable=False) for t in targets),  # type: ignore[arg-type]
+        destinations=tuple(t if t.layer in (*range(9), 12) else attrs.evolve(t, enable=False) for t in targets),
     )
 
 
@@ -382,7 +389,8 @@ def test_json_that_is_not_valid() -> None:
     [
         ({"slow_clock_hz": 0.001}, True), ({"slow_clock_hz": 0.0009}, False), ({"slow_clock_hz": 1e6}, True),
         ({"slow_clock_hz": 1.1e6}, False), ({"slow_clock_hz": float("inf")}, False), ({"slow_clock_hz": None}, True),
-        ({"odd_pooling": "keep"}, True), ({"odd_pooling": "round"}, False), ({"rate": None}, True), ({"rate": 1}, False),
+        ({"odd_pooling": "keep"}, True), ({"odd_pooling": "round"}, False),
+        ({"rate": None}, True), ({"rate": 1}, False),
     ],
 )  # fmt: skip
 def test_open_options(options: Any, good: bool) -> None:
@@ -396,7 +404,8 @@ def test_open_options(options: Any, good: bool) -> None:
         ({"v_min_factor": 16.1}, False), ({"reserved_cores": (0, 8)}, True), ({"reserved_cores": (9,)}, False),
         ({"fixed_cores": {"a": 8}}, True), ({"fixed_cores": {"a": 9}}, False), ({"fixed_cores": {"a": -1}}, False),
         ({"chip_layers_ordering": "auto"}, True), ({"chip_layers_ordering": (0, 9)}, False),
-        ({"chip_layers_ordering": "first"}, False), ({"quantisation": "sinabs"}, True), ({"quantisation": "none"}, False),
+        ({"chip_layers_ordering": "first"}, False),
+        ({"quantisation": "sinabs"}, True), ({"quantisation": "none"}, False),
         ({"approximate": {"leak", "reset", "delays"}}, True), ({"approximate": {"threshold"}}, False),
     ],
 )  # fmt: skip

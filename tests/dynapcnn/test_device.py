@@ -1,4 +1,4 @@
-"""Running on the emulated chip: the sheet's behaviours, the leak, pooling, probes, batches, host parts, edited cores."""
+"""Running on the emulated chip: the sheet's behaviours, leak, pooling, probes, batches, host parts, edited cores."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def one(chain: Any, weight: float = 1, threshold: float = 1, **semantics: Any) -
     return chain(1, 1, 1).conv([[[[weight]]]], "w").fire(threshold, "n").model(**semantics)  # type: ignore[no-any-return]
 
 
-# --- sheet, section 9, number 17: each limit, at it and one beyond -----------------------------------------------------
+# --- sheet, section 9, number 17: each limit, at it and one beyond ----------------------------------------------------
 
 ROWS: list[tuple[str, Any, Any, tuple[float, float]]] = [
     (
@@ -216,7 +216,7 @@ def test_a_pool_before_the_first_layer(speck: Any, chain: Any) -> None:
     assert speck.check(chain(1, 8, 8).pool(1, "p").relay("w").fire(1, "n").model()).fits
 
 
-# --- forms of networks that are no chains of layers --------------------------------------------------------------------
+# --- forms of networks that are no chains of layers -------------------------------------------------------------------
 
 
 def test_two_weights_in_a_row(speck: Any, chain: Any) -> None:

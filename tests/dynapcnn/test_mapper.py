@@ -228,8 +228,11 @@ def test_a_refused_layer_makes_nothing_false_of_the_options(options: Any, speck:
 
 
 def test_words_that_are_no_options(speck: Any, chain: Any) -> None:
-    for options in ({"orderring": "auto"}, {"chip_layers_ordering": "best"}, {"quantisation": "int4"}, {"v_min_factor": 0.5},
-                    {"v_min_factor": 17.0}, {"approximate": {"leek"}}, {"drop_zero_bias": 1}):  # fmt: skip
+    wrong: list[dict[str, Any]] = [
+        {"orderring": "auto"}, {"chip_layers_ordering": "best"}, {"quantisation": "int4"}, {"v_min_factor": 0.5},
+        {"v_min_factor": 17.0}, {"approximate": {"leek"}}, {"drop_zero_bias": 1},
+    ]  # fmt: skip
+    for options in wrong:
         with pytest.raises(ConfigError) as error:
             speck.map(small(chain, 1), **options)
         assert next(iter(options)) in str(error.value)

@@ -1,4 +1,4 @@
-"""Registers the emulator does not run: each refused by name, at load, adopt and with_config alike; and what chain reads."""
+"""Registers the emulator does not run: each refused by name, at load, adopt and with_config alike."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hal_dynapcnn.config import (
 )
 
 
-def layer(shape: tuple[int, int, int] = (1, 2, 2), *to: Destination, **changes: Any) -> CnnLayerConfig:
+def layer(shape: Any = (1, 2, 2), *to: Destination, **changes: Any) -> CnnLayerConfig:
     """A 1 x 1 relay of a map (features, y, x) to some destinations."""
     features, y, x = shape
     both = FeatureMap(feature_count=features, size=SizeXY(x=x, y=y))
@@ -68,7 +68,8 @@ REFUSED: list[tuple[str, SpeckConfig, str, str]] = [
     ("onto itself", registers({0: layer((1, 2, 2), to(0))}), "cnn_layers[0].destinations", "closes a cycle to core 0"),
     ("a ring", registers({0: layer((1, 2, 2), to(1)), 1: layer((1, 2, 2), to(2)), 2: layer((1, 2, 2), to(0))}),
      "cnn_layers[2].destinations", "closes a cycle to core 0"),
-    ("back to the middle", registers({0: layer((1, 2, 2), to(1)), 1: layer((1, 2, 2), to(2)), 2: layer((1, 2, 2), to(1))}),
+    ("back to the middle",
+     registers({0: layer((1, 2, 2), to(1)), 1: layer((1, 2, 2), to(2)), 2: layer((1, 2, 2), to(1))}),
      "cnn_layers[2].destinations", "closes a cycle to core 1"),
     ("feature shift", registers({0: layer((1, 2, 2), to(1, feature_shift=1)), 1: layer()}),
      "cnn_layers[0].destinations", "feature shift"),
@@ -91,10 +92,12 @@ def blocks() -> list[tuple[str, SpeckConfig, str, str]]:
     good = pair()
     dvs, readout = good.dvs_layer, good.readout
     to_core = attrs.evolve(dvs, destinations=(DvsDestination(enable=True, layer=0), DvsDestination()))
+    open_eye = attrs.evolve(dvs, pass_sensor_events=True)
+    filtered = attrs.evolve(good.dvs_filter, enable=True)
     return [
-        ("sensor events", attrs.evolve(good, dvs_layer=attrs.evolve(dvs, pass_sensor_events=True)), "dvs_layer", "sensor"),
+        ("sensor events", attrs.evolve(good, dvs_layer=open_eye), "dvs_layer", "sensor"),
         ("sensor to a core", attrs.evolve(good, dvs_layer=to_core), "dvs_layer", "sensor"),
-        ("filter", attrs.evolve(good, dvs_filter=attrs.evolve(good.dvs_filter, enable=True)), "dvs_filter", "filter"),
+        ("filter", attrs.evolve(good, dvs_filter=filtered), "dvs_filter", "filter"),
         ("read-out", attrs.evolve(good, readout=attrs.evolve(readout, enable=True)), "readout", "readout block"),
         ("values", attrs.evolve(good, readout=attrs.evolve(readout, monitor_enable=True)), "readout", "readout block"),
     ]  # fmt: skip
