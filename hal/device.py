@@ -215,8 +215,8 @@ class Device(ABC):
         mapping = self._ready()
         watch = Watch(timeout_s)
         limit = self._max_run_ns(self._t0_ns)
-        clocked = self.spec.clock.kind == "clocked"
-        checked = intake.check(stimulus, self._ports(), duration_ns, mapping.step_ns, limit, clocked=clocked)
+        ports, clocked = self._ports(), self._clocked()
+        checked = intake.check(stimulus, ports, duration_ns, mapping.step_ns, limit, clocked=clocked)
         return self._run_checked(checked, int(duration_ns), self._recorder(to, recorder), watch)
 
     @alone
@@ -245,8 +245,8 @@ class Device(ABC):
         if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
             raise ConfigError("workers must be a positive integer", workers=workers)
         watch = Watch(timeout_s)
-        clocked, limit = self.spec.clock.kind == "clocked", self._max_run_ns(0)
-        batch = intake.check_batch(stimuli, self._ports(), duration_ns, self.mapping.step_ns, limit, clocked=clocked)
+        ports, limit, clocked = self._ports(), self._max_run_ns(0), self._clocked()
+        batch = intake.check_batch(stimuli, ports, duration_ns, self.mapping.step_ns, limit, clocked=clocked)
         duration_ns = int(duration_ns)
         require(self.spec.capabilities, "reset.state", self.spec.name, "run_batch (it resets between samples)")
         self.reset(Reset.STATE)
@@ -330,6 +330,10 @@ class Device(ABC):
 
     def _ports(self) -> tuple[Port, ...]:
         return self.mapping.inputs + self.spec.ports
+
+    def _clocked(self) -> bool:
+        """Whether runs last whole steps: on clocked devices, and where the host has a part in it."""
+        return self.spec.clock.kind == "clocked" or self._host is not None
 
     def _max_run_ns(self, t0_ns: int) -> int:
         """The longest run: the device's own limit, and times that fit into 64 bits."""

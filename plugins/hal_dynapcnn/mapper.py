@@ -17,7 +17,8 @@ from hal.fit import Finding, FitReport, FitRow
 from hal.mapper import Mapper, Plan
 from hal.mapping import Fate, Mapping, Placement
 from hal.model import Model
-from hal_dynapcnn import chips, cores, integers, routing
+from hal.probes import recorded_events
+from hal_dynapcnn import chips, cores, integers, readout, routing
 from hal_dynapcnn.allocator import Allocation
 from hal_dynapcnn.config import (
     CnnLayerConfig,
@@ -114,6 +115,16 @@ class SpeckMapper(Mapper):
     def _edit(self, mapping: Mapping, config: SpeckConfig) -> Sequence[FitRow | Finding]:
         said = routing.refusals(config)
         before = mapping.config
+        for tap in readout.taps(mapping, recorded_events(mapping)):
+            if not config.cnn_layers[tap.core].monitor_enable:
+                said.append(
+                    Finding(
+                        level="changed",
+                        node=tap.key,
+                        field=f"cnn_layers[{tap.core}].monitor_enable",
+                        reason="the core is not monitored: nothing of it is recorded",
+                    )
+                )
         if config.chip != before.chip or routing.shapes(config) != routing.shapes(before):
             said.append(
                 Finding(

@@ -417,7 +417,7 @@ def test_a_dense_weight_with_leading_axes(speck: Any, chain: Any) -> None:
 
 
 def ratio(layer: Any) -> float:
-    return float(layer.weights.ravel()[0]) / layer.threshold_high
+    return float(layer.weights.ravel()[0] / layer.threshold_high)
 
 
 def test_a_gain_is_folded_into_the_weights(speck: Any, chain: Any) -> None:

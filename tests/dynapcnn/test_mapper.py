@@ -357,9 +357,11 @@ def test_a_tiny_threshold_is_raised_and_said(speck: Any, chain: Any) -> None:
     sizes=st.tuples(st.integers(1, 1024), st.integers(1, 1024), st.integers(1, 16)),
     out=st.tuples(st.integers(1, 64), st.integers(1, 64)),
 )
-def test_what_fits_by_the_formula_fits_by_the_address_layout(sizes: Any, out: tuple[int, int]) -> None:
+def test_what_fits_by_the_formula_fits_by_the_address_layout(sizes: tuple[int, int, int], out: tuple[int, int]) -> None:
     """All memories are powers of two, so padding the last factor up to one never passes their end."""
-    by_formula, by_layout = memory_words(*sizes, out, True), address_words(*sizes, out, True)
+    f_in, f_out, kernel = sizes
+    by_formula = memory_words(f_in, f_out, kernel, out, True)
+    by_layout = address_words(f_in, f_out, kernel, out, True)
     for words in (2**n for n in range(10, 17)):
         for formula, layout in zip(by_formula, by_layout, strict=True):
             assert formula > words or layout <= words
