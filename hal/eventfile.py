@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hal.errors import FormatError
 from hal.events import I64, Signal
+from hal.paths import as_path
 from hal.store.manifest import MANIFEST
 
 READABLE: Final = (
@@ -75,7 +76,7 @@ def read_events(
     Raises:
         FormatError: missing, broken, not one of the formats, or several and none chosen.
     """
-    path = Path(path)
+    path = as_path(path, "read_events")
     if path.is_dir():
         return _read_recording(path, name, prefer)
     if not path.is_file():

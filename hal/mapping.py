@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from hal.errors import ConfigError, Problem
 from hal.events import Port, Probe, Records
 from hal.fit import FitReport
+from hal.paths import as_path
+from hal.semantics import FIELDS, Semantics
 
 if TYPE_CHECKING:
     from hal.device import DeviceSpec
@@ -303,13 +305,21 @@ class Mapping:
                 shape = getattr(nodes[name], parameter).shape
                 nodes[name] = attrs.evolve(nodes[name], **{parameter: np.reshape(values, shape)})
         more = {name: getattr(self.model, name) for name in ("notes", "metadata", "semantics_given")}
-        return type(self.model).of(nodes, self.model.edges, self.model.semantics, **more)
+        return type(self.model).of(nodes, self.model.edges, self._realised_semantics(self.model.semantics), **more)
+
+    def _realised_semantics(self, semantics: Semantics) -> Semantics:
+        """With what is realised of the semantics' own fields, such as a lower bound."""
+        overrides = {node: dict(fields) for node, fields in semantics.overrides.items()}
+        for (node, name), values in self.realised.items():
+            if name in FIELDS:
+                overrides.setdefault(node, {})[name] = float(np.ravel(values)[0])
+        return attrs.evolve(semantics, overrides=overrides)
 
     def save(self, path: str | Path) -> None:
         """One zip of manifest.json and .npy files; `hal.read_mapping` is the inverse. Replaces atomically."""
         from hal.store import mappings
 
-        mappings.write(self, Path(path))
+        mappings.write(self, as_path(path, "Mapping.save"))
 
 
 def read_mapping(path: str | Path, spec: DeviceSpec | None = None) -> Mapping:
@@ -321,4 +331,4 @@ def read_mapping(path: str | Path, spec: DeviceSpec | None = None) -> Mapping:
     """
     from hal.store import mappings
 
-    return mappings.read(Path(path), spec)
+    return mappings.read(as_path(path, "read_mapping"), spec)

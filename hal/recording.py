@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hal.errors import ConfigError, Problem
 from hal.events import I64, EventBatch, Records, Signal
 from hal.fit import Finding
+from hal.paths import as_path
 from hal.store import readback
 from hal.store.manifest import (
     INTERVAL,
@@ -322,6 +323,6 @@ def read_recording(path: str | Path, *, verify: bool = True) -> Recording:
         verify: check each stream against its checksum when it is read.
 
     Raises:
-        FormatError: not a recording, or (when a column is read) a checksum differs.
+        FormatError: not a recording, one of another format, or (when a column is read) a checksum differs.
     """
-    return Recording(**readback.contents(Path(path), verify))
+    return Recording(**readback.contents(as_path(path, "read_recording"), verify))

@@ -22,6 +22,7 @@ import attrs
 from hal.config import words
 from hal.errors import ConfigError, FormatError, Problem
 from hal.nodes import Node
+from hal.paths import as_path
 
 TauUnit = Literal["s", "ms", "steps", "s*dt"]
 Decay = Literal["exp", "euler", "1-dt/tau"]
@@ -319,6 +320,7 @@ class Semantics:
 
 def read_semantics(source: str | Path) -> Semantics:
     """A profile by name, or a JSON file of `Semantics` fields."""
+    as_path(source, "read_semantics")
     if str(source) in PROFILES:
         return Semantics(profile=str(source))
     path = Path(source)

@@ -141,9 +141,8 @@ class Context:
             0 <= latency <= (TAIL_STEPS - 1) * STEP_NS,
             f"latency_ns[{node!r}] is {latency}: the suite's witnesses allow 0 to {TAIL_STEPS - 1} steps",
         )
-        window = STEP_NS // 2 if self.spec.clock.kind == "continuous" else 0
         size = 1 + max((int(train["index"].max()) for train in (spikes, wanted) if train.size), default=0)
-        found = agreement(spikes, wanted, size, window_ns=window, latency_ns=latency)
+        found = agreement(spikes, wanted, size, window_ns=self._window_ns, latency_ns=latency)
         if found.share == 1.0:
             return
         t, index = found.first_difference or (0, 0)
@@ -152,6 +151,15 @@ class Context:
             f"{what}: {found.spikes} spikes of {node!r}, wanted {found.reference}, {found.matched} agree; the first "
             f"without a partner: neuron {index} at {t} ns (latency {latency} ns taken off)",
         )
+
+    def share(self, spikes: Records, wanted: Records) -> float:
+        """The share of spikes that agree, in the window of `same`: 1.0 for equal trains, as two empty ones are."""
+        size = 1 + max((int(train["index"].max()) for train in (spikes, wanted) if train.size), default=0)
+        return agreement(spikes, wanted, size, window_ns=self._window_ns).share
+
+    @property
+    def _window_ns(self) -> int:
+        return STEP_NS // 2 if self.spec.clock.kind == "continuous" else 0
 
     def equal(self, what: str, one: Recording, other: Recording) -> None:
         """Fail unless two recordings hold the same bytes: spikes, signals, traces, counters, intervals, status."""

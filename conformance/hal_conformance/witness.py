@@ -85,6 +85,7 @@ class Witness:
     """A model and what it answers.
 
     weights: (out, in) per layer, integers. populations: names, first layer first; the last one feeds the Output.
+    dialect and form: what it was made by.
     """
 
     label: str
@@ -93,6 +94,8 @@ class Witness:
     populations: tuple[str, ...]
     reset: Reset
     v_min: float | None
+    dialect: Dialect
+    form: str
     input: str = "input"
     output: str = "output"
 
@@ -144,9 +147,10 @@ class Witness:
     def reweighted(self) -> Witness:
         """The same network with other numbers: what inhibited in the first layer excites."""
         first = np.abs(self.weights[0])
-        return self._with((first, *self.weights[1:]))
+        return self.with_weights((first, *self.weights[1:]))
 
-    def _with(self, weights: tuple[Matrix, ...]) -> Witness:
+    def with_weights(self, weights: tuple[Matrix, ...]) -> Witness:
+        """The same connections with other weights, (out, in) per layer; `answer` holds for integers alone."""
         changed = {}
         for layer, weight in enumerate(weights):
             node: Any = self.model.nodes[f"fc{layer + 1}"]
@@ -214,6 +218,8 @@ def make(neuron: str, constants: Mapping[str, float], dialect: Dialect, form: st
         populations=populations,
         reset=dialect.reset,
         v_min=dialect.v_min,
+        dialect=dialect,
+        form=form,
     )
 
 

@@ -16,7 +16,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import attrs
 import nanoarrow
@@ -251,6 +251,10 @@ def stream_metadata(header: RunHeader, entry: StreamEntry) -> dict[str, str]:
     }
 
 
+GROUPS: Final = ("spikes", "signals", "traces", "stimulus")
+"""Folders of a recording."""
+
+
 def read_manifest(directory: Path) -> tuple[Manifest, tuple[Finding, ...]]:
     """The manifest of a recording, made up from the streams where it is missing or broken, and a note if so."""
     if not directory.is_dir():
@@ -261,6 +265,8 @@ def read_manifest(directory: Path) -> tuple[Manifest, tuple[Finding, ...]]:
         )
     try:
         data = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        if data.get("format", FORMAT) != FORMAT:
+            raise FormatError(f"{directory} is in another format", value=data["format"], limit=FORMAT)
         version = data.get("version")
         if isinstance(version, int) and version > VERSION:
             raise FormatError(
@@ -282,7 +288,9 @@ def read_manifest(directory: Path) -> tuple[Manifest, tuple[Finding, ...]]:
 def _from_streams(directory: Path, reason: str) -> Manifest:
     """What the streams say about themselves, when nothing else does."""
     entries, header = [], None
-    for path in sorted(directory.rglob("*.arrows")):
+    # its own streams alone: another recording may lie inside
+    folders = (directory, *(directory / group for group in GROUPS))
+    for path in sorted(path for folder in folders for path in folder.glob("*.arrows")):
         _, metadata = arrow.scan(path)
         try:
             entry = StreamEntry(**json.loads(metadata["neurohal.stream"]))
@@ -296,5 +304,5 @@ def _from_streams(directory: Path, reason: str) -> Manifest:
             hint="a recording is a directory with a manifest.json, written by run(to=...) or recording.save",
             path=str(directory),
         )
-    stats = {counter: np.zeros(header.cores, np.int64) for counter in header.counters}
-    return Manifest(header=header, status="interrupted", finished=False, streams=tuple(entries), stats=stats)
+    # what the counters stood at is lost: none rather than zeros
+    return Manifest(header=header, status="interrupted", finished=False, streams=tuple(entries), stats={})

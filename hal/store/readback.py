@@ -11,11 +11,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from hal.errors import FormatError
+from hal.errors import FormatError, HalError
 from hal.events import EVENT, Records, Signal
 from hal.fit import Finding
 from hal.store import arrow
-from hal.store.manifest import INTERVAL, Key, StreamEntry, Tally, read_manifest
+from hal.store.manifest import INTERVAL, MANIFEST, Key, StreamEntry, Tally, read_manifest
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -45,8 +45,22 @@ class Lazy(Mapping[K, V], Generic[K, V]):
         return f"<{', '.join(f'{key!r}' + ('' if key in self._values else ' (on disk)') for key in self)}>"
 
 
+def guarded(read: Callable[[], V], directory: Path) -> V:
+    """What `read` gives; whatever a damaged file makes it raise is a FormatError."""
+    try:
+        return read()
+    except HalError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
+        raise FormatError(f"{directory} is damaged: {type(error).__name__}: {error}", path=str(directory)) from error
+
+
 def contents(directory: Path, verify: bool) -> dict[str, Any]:
     """The fields of the Recording that lies in a directory; columns are read when first used."""
+    return guarded(partial(_contents, directory, verify), directory)
+
+
+def _contents(directory: Path, verify: bool) -> dict[str, Any]:
     manifest, notes = read_manifest(directory)
     status = manifest.status
     tallies: dict[Key, Tally] = {}
@@ -61,10 +75,12 @@ def contents(directory: Path, verify: bool) -> dict[str, Any]:
             tallies[entry.key] = Tally(rows, entry.disorder, entry.repeats)
         load: Callable[..., Any] = _LOADERS[entry.kind]
         key = entry.key if entry.group == "traces" else entry.node
-        loaders[entry.group][key] = partial(load, directory, entry, verify and whole)
+        column = partial(load, directory, entry, verify and whole)
+        loaders[entry.group][key] = partial(guarded, column, directory)
     if not manifest.finished:
         count = sum(tally.rows for (_, variable), tally in tallies.items() if variable == "spikes")
-        reason = f"the recording was never finished; {count} events came back"
+        what = "what the manifest said is lost" if any(n.field == MANIFEST for n in notes) else "it was never finished"
+        reason = f"{what}; {count} events came back"
         notes += (Finding(level="note", node="", field="status", reason=reason),)
     intervals = np.empty(0, INTERVAL)
     for load in loaders["intervals"].values():

@@ -138,6 +138,15 @@ class CnnLayerConfig:
             if getattr(size, axis) > chips.OUTPUT_SIZE_MAX:
                 where = f"dimensions.output_shape.size.{axis}"
                 yield Problem("out of range", where, value=getattr(size, axis), limit=f"1..{chips.OUTPUT_SIZE_MAX}")
+        kills: dict[str, NDArray[np.generic]] = {
+            "weights_kill_bit": self.weights,
+            "biases_kill_bit": self.biases,
+            "neurons_value_kill_bit": self.neurons_initial_value,
+        }
+        for name, killed in kills.items():
+            bits = getattr(self, name)
+            if bits.size and bits.shape != killed.shape:
+                yield Problem("differs from what it kills", name, value=bits.shape, limit=killed.shape)
         if self.threshold_low == chips.THRESHOLD_LOW_FORBIDDEN:
             hint = "a known fault of the chip (datasheet 3.2.4.6.3): use -1"
             yield Problem("cannot be 0", "threshold_low", value=0, hint=hint)
@@ -203,6 +212,12 @@ class DvsLayerConfig:
     raw_monitor_enable: bool = setting(False, doc="copy raw events to the output")
     destinations: tuple[DvsDestination, DvsDestination] = setting(doc="where events go", factory=_two_dvs_destinations)
 
+    def rules(self) -> Iterator[Problem]:
+        """The region is not empty."""
+        if self.cut.x < self.origin.x or self.cut.y < self.origin.y:
+            limit = f"not before origin ({self.origin.x}, {self.origin.y})"
+            yield Problem("an empty region", "cut", value=(self.cut.x, self.cut.y), limit=limit)
+
 
 @attrs.frozen(kw_only=True)
 class WindowXY:
@@ -224,7 +239,10 @@ class DvsFilterConfig:
     internal_slow_clk: bool = setting(False, doc="ticks from the DVS-derived clock")
 
     def rules(self) -> Iterator[Problem]:
-        """Modes exclude each other."""
+        """Modes exclude each other; a window of 0 belongs to the low pass."""
+        if self.enable and not self.low_pass_mode_enable and 0 in (self.filter_size.x, self.filter_size.y):
+            value = (self.filter_size.x, self.filter_size.y)
+            yield Problem("only in low-pass mode", "filter_size", value=value, limit="1..15")
         if self.low_pass_mode_enable and self.hot_pixel_filter_enable:
             yield Problem("excludes the hot-pixel filter", "low_pass_mode_enable", value=True)
 
@@ -275,6 +293,12 @@ class SpeckConfig:
             return
         if self.entry >= table.n_cores:
             yield Problem("no such core", "entry", value=self.entry, limit=f"0..{table.n_cores - 1}")
+        for slot, target_of_dvs in enumerate(self.dvs_layer.destinations):
+            if target_of_dvs.enable and target_of_dvs.layer >= table.n_cores:
+                where = f"dvs_layer.destinations[{slot}].layer"
+                yield Problem("no such core", where, value=target_of_dvs.layer, limit=f"0..{table.n_cores - 1}")
+        if (self.readout.enable or self.readout.monitor_enable) and not table.readout:
+            yield Problem(f"{self.chip} has no readout block", "readout")
         for core, layer in enumerate(self.cnn_layers):
             where = f"cnn_layers[{core}]"
             d = layer.dimensions

@@ -77,6 +77,18 @@ def assign(
         if name not in names
     ]
     allocation = allocate(needs, chip, options.chip_layers_ordering, fixed, options.reserved_cores)
+    said += [
+        Finding(
+            level="refused",
+            node="",
+            field="reserved_cores",
+            reason=f"the chip has no core {core}",
+            wanted=core,
+            realised=f"0..{chip.n_cores - 1}",
+        )
+        for core in options.reserved_cores
+        if core >= chip.n_cores
+    ]
     field = "fixed_cores" if options.chip_layers_ordering == "auto" else "chip_layers_ordering"
     return allocation, said + [_finding(problem, layers, needs, chip, field) for problem in allocation.problems]
 

@@ -25,6 +25,14 @@ NOTES: dict[NoteCode, tuple[Literal["changed", "note"], str]] = {
     NoteCode.THRESHOLD_LOW_CLIPPED: ("changed", "the lower bound was moved to the nearest one that can be stored"),
 }
 
+MOVED = {
+    NoteCode.THRESHOLD_HIGH_RAISED,
+    NoteCode.THRESHOLD_HIGH_ZERO,
+    NoteCode.THRESHOLD_LOW_ZERO,
+    NoteCode.THRESHOLD_LOW_CLIPPED,
+}
+"""What is lost of a whole population."""
+
 PARAMETERS = {"weights": "weight", "threshold_high": "v_threshold", "threshold_low": "v_min"}
 """The quantiser's names and the model's."""
 
@@ -37,15 +45,7 @@ def quantised_layer(layer: Layer, rule: str, findings: list[Finding]) -> Quantis
     if rule == "keep_integers":
         kept = keep_integers(*args)
         if kept is None:
-            findings.append(
-                Finding(
-                    level="refused",
-                    node=layer.weight_node,
-                    field="weight",
-                    reason="quantisation='keep_integers', and these are no integers in range",
-                    hint="weights -128..127, thresholds and bias 16 bits; or quantisation='default'",
-                )
-            )
+            findings += _no_integers(layer)
         made = kept
     elif rule == "sinabs":
         made = quantise_as_sinabs(layer.weights, layer.bias, layer.threshold, layer.threshold_low, state)
@@ -58,6 +58,33 @@ def quantised_layer(layer: Layer, rule: str, findings: list[Finding]) -> Quantis
     if made is not None:
         _about_quantisation(layer, made, findings)
     return made
+
+
+def _no_integers(layer: Layer) -> list[Finding]:
+    """What keep_integers cannot keep: a finding per parameter."""
+    states = (-32768, 32767)
+    given: list[tuple[str, str, Any, tuple[int, int]]] = [
+        (layer.weight_node, "weight", layer.weights, (-128, 127)),
+        (layer.weight_node, "bias", layer.bias if layer.bias is not None else 0, states),
+        (layer.population, "v_threshold", layer.threshold, states),
+        (layer.population, "v_min", 0 if layer.threshold_low is None else layer.threshold_low, states),
+        (layer.population, "start_state", layer.start, states),
+    ]
+    said = []
+    for node, field, values, (low, high) in given:
+        array = np.ravel(values)
+        bad = array[(array != np.round(array)) | (array < low) | (array > high)]
+        if bad.size:
+            reason = f"quantisation='keep_integers', and {bad.size} values are no integers in range"
+            limit = f"integers {low}..{high}"
+            hint = f"{limit}, or quantisation='default', which scales"
+            wanted = float(bad[0])
+            said.append(
+                Finding(
+                    level="refused", node=node, field=field, reason=reason, wanted=wanted, realised=limit, hint=hint
+                )
+            )
+    return said
 
 
 def _about_quantisation(layer: Layer, made: Quantised, findings: list[Finding]) -> None:
@@ -101,11 +128,13 @@ def realised(layers: list[Layer], quantised: list[Quantised]) -> dict[tuple[str,
                 unit = np.where(layer.bias == 0, 1.0, layer.model_bias / layer.bias)
             out[layer.weight_node, "bias"] = q.realised_bias * unit
         out[layer.population, "v_threshold"] = np.full(layer.neuron_shape, q.realised_threshold_high)
+        if layer.threshold_low is not None:
+            out[layer.population, "v_min"] = np.asarray(q.realised_threshold_low)
     return out
 
 
 def losses(layers: list[Layer], quantised: list[Quantised]) -> Losses:
-    """Weights and biases that became 0."""
+    """Weights and biases that became 0, thresholds that had to be moved."""
     groups: list[Any] = []
     for layer, q in zip(layers, quantised, strict=True):
         wanted = layer.to_model(
@@ -119,4 +148,11 @@ def losses(layers: list[Layer], quantised: list[Quantised]) -> Losses:
             groups.append(
                 (layer.weight_node, "bias", gone, layer.model_bias[gone], np.zeros(gone.size), "rounded to 0")
             )
+        for note in q.notes:
+            if note.code in MOVED:
+                size = int(np.prod(layer.neuron_shape))
+                index, wanted, realised_ = np.arange(size), np.full(size, note.wanted), np.full(size, note.realised)
+                groups.append(
+                    (layer.population, PARAMETERS[note.parameter], index, wanted, realised_, NOTES[note.code][1])
+                )
     return Losses.build(groups)

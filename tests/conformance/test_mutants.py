@@ -27,6 +27,17 @@ def test_every_check_has_a_mutant(plugin):
     assert met | ELSEWHERE == {check.id for check in hal_conformance.catalogue()}
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["ignores-compare", "ignores-decay", "rounds-weights", "realised-lies", "counts-no-synops", "counts-no-output"],
+)
+def test_a_device_that_is_dishonest_in_one_thing_fails_that_check_alone(mutants, name):
+    _, meant = mutants.MUTANTS[name]
+    slow = {"LOAD-002"}
+    report = hal_conformance.run(name, only=[c.id for c in hal_conformance.catalogue() if c.id not in slow])
+    assert {result.id: result.outcome for result in report.bad} == dict.fromkeys(meant, "failed")
+
+
 def test_the_same_device_unbroken_is_silver(mutants):
     report = hal_conformance.run("faithful")
     assert not report.bad, [(result.id, result.reason) for result in report.bad]

@@ -236,10 +236,15 @@ def test_the_realised_model_is_a_model_with_the_chips_numbers(net: Any, device: 
     mapping = hal.mapper(device).map(model)
     realised = mapping.realised_model()
     for (name, parameter), values in mapping.realised.items():
+        if parameter == "v_min":  # NIR has no field for it: it stands in the semantics
+            assert realised.semantics.rule(realised.nodes[name]).v_min == float(values)
+            continue
         got = getattr(realised.nodes[name], parameter)
         assert got.shape == getattr(model.nodes[name], parameter).shape
         assert np.asarray(values).ravel().tolist() == got.ravel().tolist()
-    assert (realised.edges, realised.semantics) == (model.edges, model.semantics)
+    assert realised.edges == model.edges
+    if ("x", "v_min") not in mapping.realised:
+        assert realised.semantics == model.semantics
     again = hal.mapper("ideal").map(realised)
     again.save(tmp_path / "m.zip")
     assert read_mapping(tmp_path / "m.zip").model.fingerprint == realised.fingerprint

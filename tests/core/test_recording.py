@@ -343,7 +343,7 @@ def test_a_missing_stream_is_a_stated_loss(whole: Path, tmp_path: Path) -> None:
     assert "missing" in recording.diagnostics[-1].reason
 
 
-@pytest.mark.parametrize("manifest", [None, "", "{", "[]", '{"format": "x"}', "\xff"])
+@pytest.mark.parametrize("manifest", [None, "", "{", "[]", '{"status": "x"}', "\xff"])
 def test_without_a_manifest_the_streams_say_what_they_are(whole: Path, tmp_path: Path, manifest: str | None) -> None:
     path = tmp_path / "run"
     shutil.copytree(whole, path)
@@ -360,6 +360,24 @@ def test_without_a_manifest_the_streams_say_what_they_are(whole: Path, tmp_path:
     assert recording.stimulus["input"].tolist() == [(1, 0), (2, 1)]
     assert recording.traces["hidden", "v"].values.tobytes() == reference.traces["hidden", "v"].values.tobytes()
     assert recording.intervals.tolist() == reference.intervals.tolist()
+
+
+def test_another_format_is_refused_by_name(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(whole, path)
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps(manifest | {"format": "neurohal-recording-99"}))
+    with pytest.raises(FormatError, match="another format"):
+        read_recording(path)
+
+
+def test_a_recording_inside_another_is_not_mixed_in(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(whole, path)
+    shutil.copytree(whole, path / "inner")
+    (path / "manifest.json").unlink()
+    assert read_recording(path).event_count() == read_recording(whole).event_count()
+    assert read_recording(path).stats == {}
 
 
 def test_what_is_no_recording_is_refused(tmp_path: Path, whole: Path) -> None:

@@ -277,6 +277,36 @@ def test_modes_of_the_filter_exclude_each_other() -> None:
     assert not said(DvsFilterConfig(low_pass_mode_enable=True))
 
 
+TO_CORE_5 = DvsDestination(enable=True, layer=5)
+
+
+@pytest.mark.parametrize(
+    ("chip", "changes", "where"),
+    [
+        ("speck2cmini", {"dvs_layer": DvsLayerConfig(destinations=(TO_CORE_5, DvsDestination()))},
+         "dvs_layer.destinations[0].layer"),
+        ("speck2b", {"readout": ReadoutConfig(enable=True)}, "readout"),
+        ("speck2cmini", {"readout": ReadoutConfig(monitor_enable=True)}, "readout"),
+        ("speck2f", {"dvs_filter": DvsFilterConfig(enable=True, filter_size=WindowXY(x=0))}, "dvs_filter.filter_size"),
+        ("speck2f", {"dvs_layer": DvsLayerConfig(origin=PointXY(x=9), cut=PointXY(x=8))}, "dvs_layer.cut"),
+    ],
+)  # fmt: skip
+def test_blocks_that_no_such_chip_takes(chip: str, changes: Any, where: str) -> None:
+    config = attrs.evolve(whole(chip), **changes)
+    assert [p for p in hal_config.problems(config) if p.where.startswith(where)], where
+
+
+@pytest.mark.parametrize("bits", ["weights_kill_bit", "biases_kill_bit", "neurons_value_kill_bit"])
+def test_kill_bits_have_the_shape_of_what_they_kill(bits: str) -> None:
+    shape = {"weights_kill_bit": (2, 1, 1, 1), "biases_kill_bit": (2,), "neurons_value_kill_bit": (1, 2, 1)}[bits]
+    assert not hal_config.problems(whole("speck2b", core(**{bits: np.zeros(_right(bits), bool)})))
+    assert hal_config.problems(whole("speck2b", core(**{bits: np.zeros(shape, bool)})))
+
+
+def _right(bits: str) -> tuple[int, ...]:
+    return {"weights_kill_bit": (1, 1, 1, 1), "biases_kill_bit": (1,), "neurons_value_kill_bit": (1, 1, 1)}[bits]
+
+
 def test_every_problem_at_once() -> None:
     layers = list(whole().cnn_layers)
     layers[1] = CnnLayerConfig(threshold_low=0)
@@ -341,10 +371,12 @@ def any_core(draw: Any) -> CnnLayerConfig:
 @given(data=st.data())
 def test_json_there_and_back(data: st.DataObject) -> None:
     layers = [any_core(data.draw) if i in (0, 4, 8) else CnnLayerConfig() for i in range(9)]
-    dvs_filter = attrs.evolve(any_of(DvsFilterConfig, data.draw), low_pass_mode_enable=False)
+    dvs_filter = attrs.evolve(
+        any_of(DvsFilterConfig, data.draw), low_pass_mode_enable=False, filter_size=WindowXY(x=15)
+    )
     config = SpeckConfig(
         cnn_layers=tuple(layers),
-        dvs_layer=any_of(DvsLayerConfig, data.draw),
+        dvs_layer=attrs.evolve(any_of(DvsLayerConfig, data.draw), origin=PointXY(y=3), cut=PointXY(x=127, y=3)),
         dvs_filter=dvs_filter,
         readout=any_of(ReadoutConfig, data.draw),
         factory_config=any_of(FactoryConfig, data.draw),

@@ -301,6 +301,11 @@ def test_port_and_board_clock_add_up(speck: Any, chain: Any) -> None:
     assert recording.stats["ticks"].sum() == 9 + 3
 
 
+def test_ticks_are_counted_on_the_cores_they_act_on(speck: Any, chain: Any) -> None:
+    made = chain(1, 1, 1).relay().fire(1, "a").conv([[[[1]]]], bias=-1).fire(9, "b").relay().fire(1, "c")
+    assert speck.run(made.model(), [], ticks=[1, 2, 3]).stats["ticks"].tolist() == [0, 3, 0, 0, 0, 0, 0, 0, 0]
+
+
 def test_a_tick_acts_before_events_of_its_time(speck: Any, chain: Any) -> None:
     model = chain(1, 1, 1).conv([[[[40]]]], "w", bias=-30).fire(40, "n").model()
     assert speck.run(model, [0], ticks=[0]).event_count("n") == 0

@@ -249,14 +249,9 @@ def test_rule_18_integers_stay_untouched(speck: Any, chain: Any) -> None:
         assert not len(mapping.losses)
 
 
-@pytest.mark.parametrize(
-    ("weight", "threshold", "v_min"),
-    [(0.5, 1, None), (128, 1, None), (-129, 1, None), (1, 1.5, None), (1, 32768, None), (1, 1, -0.5), (1, 1, -32769.0)],
-)
-def test_keep_integers_refuses_what_is_none(
-    weight: float, threshold: float, v_min: Any, speck: Any, chain: Any
-) -> None:
-    model = chain(1, 1, 1).conv([[[[weight]]]], "w").fire(threshold, "n").model(v_min=v_min)
+@pytest.mark.parametrize("weight", [0.5, 128, -129])
+def test_keep_integers_refuses_weights_that_are_none(weight: float, speck: Any, chain: Any) -> None:
+    model = chain(1, 1, 1).conv([[[[weight]]]], "w").fire(1, "n").model()
     found = speck.refused(model, "w", "weight", quantisation="keep_integers")
     assert "keep_integers" in found.reason
     assert "-128..127" in found.hint
@@ -569,3 +564,33 @@ def test_a_mapping_survives_its_file(tmp_path: Path, speck: Any, chain: Any) -> 
 def test_check_and_map_say_the_same(speck: Any, chain: Any) -> None:
     model = gained(chain, np.random.default_rng(1).normal(size=(3, 2, 2, 2)), [1, 2, 3]).model(gain="r")
     assert str(speck.check(model)) == str(speck.map(model).fit)
+
+
+@pytest.mark.parametrize(("v_min", "options"), [(-5.0, {"v_min_factor": 2.0}), (0.0, {}), (-40_000.0, {})])
+def test_the_realised_model_has_the_realised_lower_bound(v_min: float, options: Any, speck: Any, chain: Any) -> None:
+    """What the chip does to the bound is part of what it computes with."""
+    model = chain(1).dense([[5], [-5]], "w").fire(20, "n").model(v_min=v_min)
+    mapping = speck.map(model, record=["n", hal.Probe("n", "v")], **options)
+    real = mapping.realised_model()
+    assert real is not None
+    layer = config_of(mapping, "n")
+    scale = layer.threshold_high / mapping.realised["n", "v_threshold"].ravel()[0]
+    assert real.semantics.rule(real.nodes["n"]).v_min == pytest.approx(layer.threshold_low / scale)
+
+
+@pytest.mark.parametrize(
+    ("weight", "threshold", "v_min", "node", "field"),
+    [(1, 1.5, None, "n", "v_threshold"), (1, 32768, None, "n", "v_threshold"), (1, 1, -0.5, "n", "v_min")],
+)
+def test_keep_integers_says_what_is_no_integer(
+    weight: float, threshold: float, v_min: Any, node: str, field: str, speck: Any, chain: Any
+) -> None:
+    model = chain(1, 1, 1).conv([[[[weight]]]], "w").fire(threshold, "n").model(v_min=v_min)
+    found = speck.refused(model, node, field, quantisation="keep_integers")
+    assert found.wanted in (threshold, v_min)
+
+
+def test_a_reserved_core_that_the_chip_does_not_have(speck: Any, chain: Any) -> None:
+    mini = speck.on("speck2cmini")
+    assert mini.check(small(chain, 1), reserved_cores=(4,)).fits
+    assert not mini.check(small(chain, 1), reserved_cores=(5,)).fits

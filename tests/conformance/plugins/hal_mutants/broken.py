@@ -14,7 +14,7 @@ from hal.errors import CapabilityError, ConfigError, DeviceBusyError, DoesNotFit
 from hal.fit import Finding, FitReport, FitRow
 from hal.mapper import Plan
 from hal.mapping import Mapping as ChipMapping
-from hal.mapping import Placement
+from hal.mapping import Losses, Placement
 from hal.recording import BatchRecording
 from hal_ideal.device import IdealDevice
 from hal_ideal.mapper import IdealMapper
@@ -56,11 +56,12 @@ def mapper(name):
 class Through:
     """A recorder that changes what passes; all else goes to the real one."""
 
-    def __init__(self, recorder, emit=None, sample=None, advance=None):
+    def __init__(self, recorder, emit=None, sample=None, advance=None, count=None):
         self._recorder = recorder
         self.emit = emit or recorder.emit
         self.sample = sample or recorder.sample
         self.advance = advance or recorder.advance
+        self.count = count or recorder.count
 
     def __getattr__(self, name):
         return getattr(self._recorder, name)
@@ -163,12 +164,16 @@ class RefusesAll(Mapper):
 MAPPERS["null"] = RefusesAll
 
 
+def _delay(model):
+    return model.semantics.rule_for("", "Input").edge_delay
+
+
 @mapper("slow")
 class Slow(Mapper):
     """In order: takes a step for each connection, and says so."""
 
     def _plan(self, model, *args):
-        slow = model.with_semantics(attrs.evolve(model.semantics, edge_delay=1))
+        slow = model.with_semantics(attrs.evolve(model.semantics, edge_delay=1 + _delay(model)))
         plan = super()._plan(slow, *args)
         steps = {node.name: k for k, node in enumerate(model.populations())}
         steps |= {name: max(steps.values()) for name in model.outputs}
@@ -294,6 +299,143 @@ class AdoptUndeclared(Mapper):
 class EditsAnything(Mapper):
     def edit(self, mapping, config):
         return attrs.evolve(mapping, config=config)
+
+
+# --- honesty --------------------------------------------------------------------------------------------------------
+
+
+class Ignores(Mapper):
+    """Does what it always does, whatever the semantics say."""
+
+    always = {}
+
+    def _plan(self, model, *args):
+        return super()._plan(model.with_semantics(attrs.evolve(model.semantics, **self.always)), *args)
+
+
+def _ignores(name, **always):
+    MAPPERS[f"ignores-{name}"] = type("IgnoresOne", (Ignores,), {"always": always})
+
+
+_ignores("compare", compare=">=")
+_ignores("reset-rule", spike_reset="value")
+_ignores("reset-delay", reset_delay=0)
+_ignores("fires-on", fires_on="new")
+_ignores("spikes-per-step", spikes_per_step="one")
+_ignores("edge-delay", edge_delay=0)
+_ignores("feedback-delay", feedback_delay=1)
+_ignores("v-min", v_min=None)
+_ignores("start-state", start_state=0.0)
+_ignores("gain", gain="one")
+_ignores("decay", decay="1-dt/tau")
+_ignores("jump", jump="after")
+_ignores("flatten-order", flatten_order="CHW")
+
+
+@mapper("refuses-without-words")
+class RefusesWithoutWords(Mapper):
+    def _plan(self, model, *args):
+        plan = super()._plan(model, *args)
+        if model.semantics.rule(model.nodes["neurons"]).fires_on == "new":
+            return plan
+        return Plan(findings=[Finding(level="refused", node="neurons", field="model", reason="not this one")])
+
+
+def _changed(model, change, *parameters):
+    """The model with other numbers in all nodes that have them."""
+    nodes = {}
+    for name, node in model.nodes.items():
+        new = {key: change(np.asarray(getattr(node, key))) for key in parameters if key in node.parameters}
+        nodes[name] = attrs.evolve(node, **new) if new else node
+    return type(model).of(nodes, model.edges, model.semantics)
+
+
+class Alters(Mapper):
+    """Computes with other numbers, and says nothing of it."""
+
+    def _plan(self, model, *args):
+        plan = super()._plan(_changed(model, self.change, *self.parameters), *args)
+        return attrs.evolve(plan, realised={})
+
+
+def _alters(name, change, *parameters):
+    MAPPERS[name] = type("AltersOne", (Alters,), {"change": staticmethod(change), "parameters": parameters})
+
+
+_alters("rounds-weights", np.round, "weight")
+_alters("rounds-thresholds", np.floor, "v_threshold")
+_alters("ignores-bias", np.zeros_like, "bias")
+_alters("ignores-v-reset", np.zeros_like, "v_reset")
+_alters("clips-weights", lambda weight: np.clip(weight, -127, 127), "weight")
+
+
+@mapper("loses-clipped")
+class LosesClipped(Mapper):
+    """Says what it computes with, and has no row for what was lost."""
+
+    def _plan(self, model, *args):
+        return super()._plan(_changed(model, lambda weight: np.clip(weight, -127, 127), "weight"), *args)
+
+
+@mapper("realised-lies")
+class RealisedLies(Mapper):
+    def _plan(self, *args):
+        plan = super()._plan(*args)
+        lies = {key: 3 * value for key, value in plan.realised.items() if key[1] == "v_threshold"}
+        return attrs.evolve(plan, realised={**plan.realised, **lies})
+
+
+@mapper("losses-lie")
+class LossesLie(Mapper):
+    def _plan(self, *args):
+        losses = Losses.build([("fc1", "weight", np.array([0]), np.array([99.0]), np.array([0.0]), "rounded to 0")])
+        plan = super()._plan(*args)
+        loud = any(np.any(value % 1) for (_, name), value in plan.realised.items() if name == "weight")
+        return attrs.evolve(plan, losses=losses) if loud else plan
+
+
+class Counts(Plain):
+    def _run(self, stimulus, duration_ns, recorder):
+        def count(counter, per_core):
+            self.counted(recorder, counter, np.asarray(per_core))
+
+        super()._run(stimulus, duration_ns, Through(recorder, count=count))
+
+
+@device("counts-nothing")
+class CountsNothing(Counts):
+    def counted(self, recorder, counter, per_core):
+        pass
+
+
+@device("counts-for-ever")
+class CountsForEver(Counts):
+    """Since it was opened, not since the run began."""
+
+    def counted(self, recorder, counter, per_core):
+        self.sums = getattr(self, "sums", {})
+        self.sums[counter] = self.sums.get(counter, 0) + per_core
+        recorder.count(counter, self.sums[counter])
+
+
+@device("counts-no-output")
+class CountsNoOutput(Counts):
+    def counted(self, recorder, counter, per_core):
+        if counter != "events_out":
+            recorder.count(counter, per_core)
+
+
+@device("counts-no-synops")
+class CountsNoSynops(Counts):
+    def counted(self, recorder, counter, per_core):
+        if counter != "synops":
+            recorder.count(counter, per_core)
+
+
+@device("hums-in-synops")
+class HumsInSynops(Counts):
+    def counted(self, recorder, counter, per_core):
+        recorder.count(counter, per_core + (counter == "synops"))
 
 
 # --- running --------------------------------------------------------------------------------------------------------
