@@ -115,7 +115,7 @@ class FitReport:
         """Every reason for not fitting, as the lines of an error."""
         over = [
             Problem(
-                f"needs {row.needed:g} {row.unit} of {row.resource}",
+                f"needs {row.needed:g} {row.unit}" + ("" if row.unit == row.resource else f" of {row.resource}"),
                 f"{row.node} on {row.place}" if row.place else row.node,
                 limit=f"{row.limit:g}",
                 hint=row.hint,

@@ -293,7 +293,7 @@ def _read(source: object, drop_batch_axis: bool) -> Model:
         raw = read_object(source, book)
     else:
         raise ModelError(
-            f"a {type(source).__name__} is no model",
+            f"this is no model: {type(source).__name__}",
             hint="give the path of a NIR file, or an object with nodes and edges",
         )
     nodes, edges = build(raw, drop_batch_axis, book) if raw is not None else ({}, [])

@@ -158,7 +158,7 @@ class Registry:
     def _unknown(self, name: str, device: str) -> PluginError:
         listed = sorted({listing.name for listing in self.devices()})
         said = {word for plugin in self.plugins for spec in plugin.specs for word in (spec.name, *spec.aliases)}
-        near = get_close_matches(device, sorted(said.union(listed)), n=3)
+        near = get_close_matches(device.lower(), sorted(said.union(listed)), n=3)
         advice = f"did you mean {' or '.join(near)}? " if near else ""
         return PluginError(
             f"there is no device {name!r}",

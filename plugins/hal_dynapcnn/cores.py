@@ -46,13 +46,15 @@ def limits(layer: Layer) -> list[FitRow]:
 
 
 def as_before(options: SpeckMapOptions, like: Mapping, layers: list[Layer]) -> SpeckMapOptions:
-    """Ask for the cores of an earlier mapping."""
+    """Ask for the cores of an earlier mapping; what the user asks for besides that stands, and may contradict it."""
+    if options.chip_layers_ordering != "auto":
+        return options
     held = {
         layer.population: int(like.placement.where(layer.population)["core"][0])
         for layer in layers
         if layer.population in like.placement.nodes
     }
-    return attrs.evolve(options, chip_layers_ordering="auto", fixed_cores=held)
+    return attrs.evolve(options, fixed_cores={**held, **options.fixed_cores})
 
 
 def assign(

@@ -119,7 +119,7 @@ def test_the_text_lists_every_problem() -> None:
 def test_does_not_fit_gives_every_reason_and_only_reasons() -> None:
     text = str(DoesNotFitError(report()))
     assert text.splitlines()[0] == "the model does not fit toy"
-    assert "fc on core 1: needs 5 neurons of neurons (limit 4); fewer" in text
+    assert "fc on core 1: needs 5 neurons (limit 4); fewer" in text
     assert "lif: tau: no leak (value 0.1, limit 0); use IF" in text
     assert "all small" not in text
     assert len(DoesNotFitError(report()).problems) == 2

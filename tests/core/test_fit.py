@@ -63,8 +63,8 @@ def test_problems_have_the_place_the_value_the_limit_and_the_hint() -> None:
         findings=(finding("refused", wanted=0.1, realised=0.0, hint="use IF"), finding("changed")),
     )
     assert [str(p) for p in report.problems()] == [
-        "fc on core 0: needs 5 neurons of neurons (limit 4); fewer",
-        "out: needs 9 neurons of neurons (limit 4)",
+        "fc on core 0: needs 5 neurons (limit 4); fewer",
+        "out: needs 9 neurons (limit 4)",
         "lif: tau: no leak (value 0.1, limit 0.0); use IF",
     ]
 

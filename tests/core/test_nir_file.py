@@ -416,7 +416,7 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "data.nir", "w") as file:
         file.create_group("nodes").attrs["__type__"] = "NIRGraphData"
     assert "NIR data" in refusal(tmp_path / "data.nir")
-    with pytest.raises(ModelError, match="a int is no model"):
+    with pytest.raises(ModelError, match="this is no model: int"):
         read_model(3, "nir")
 
 

@@ -709,3 +709,11 @@ def test_several_pools_before_the_output(speck: Any, chain: Any) -> None:
     recording = speck.run(model, np.arange(70))
     expected = [i // 35 for i in range(70) if i % 35 // 5 < 4 and i % 5 < 4]
     assert recording.spikes["output"]["index"].tolist() == expected
+
+
+def test_a_pool_before_the_output_keeps_features_rows_and_columns(speck: Any, chain: Any) -> None:
+    """Every pixel of two features on a map that is not square, against the projection's own matrix."""
+    model = chain(2, 4, 6).relay("w").fire(1, "n").pool(2, "p").model()
+    matrix = next(p for p in model.projections() if p.target == "output").matrix().toarray()
+    recording = speck.run(model, np.arange(48))
+    assert recording.spikes["output"]["index"].tolist() == matrix.argmax(axis=0).tolist()

@@ -512,6 +512,16 @@ def test_like_keeps_cores(speck: Any, chain: Any) -> None:
     assert config_of(again, "a").threshold_high != config_of(first, "a").threshold_high
 
 
+@pytest.mark.parametrize("options", [{"chip_layers_ordering": (0, 1, 2)}, {"fixed_cores": {"b": 5}}])
+def test_like_and_requests_for_other_cores_contradict_each_other(options: Any, speck: Any, chain: Any) -> None:
+    model = small(chain, 3)
+    first = speck.map(model, chip_layers_ordering=(7, 4, 2))
+    with pytest.raises((DoesNotFitError, ConfigError)):
+        speck.map(model, like=first, **options)
+    same = {"chip_layers_ordering": (7, 4, 2), "fixed_cores": {"b": 4}}
+    assert speck.cores(speck.map(model, like=first, **same), model) == [7, 4, 2]
+
+
 @pytest.mark.parametrize("count", [2, 4])
 def test_like_refuses_another_network(count: int, speck: Any, chain: Any) -> None:
     first = speck.map(small(chain, 3), chip_layers_ordering=(7, 4, 2))
