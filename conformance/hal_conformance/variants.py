@@ -43,7 +43,8 @@ class Variant:
     """A pair of models, and by which names a report may speak of their difference.
 
     names: the field or parameter, and every number that was set to make it show. exact: on `plain` the device has to
-    answer spike by spike; where neurons leak it has not.
+    answer spike by spike; where neurons leak it has not. channels: of the first event and of all others, where these
+    are not random.
     """
 
     label: str
@@ -51,6 +52,7 @@ class Variant:
     varied: Model
     names: frozenset[str]
     exact: bool = True
+    channels: tuple[int, int] | None = None
 
 
 def values(field: str) -> tuple[Any, ...]:
@@ -90,6 +92,10 @@ def _showing(base: Witness, field: str, value: Any, clocked: bool) -> tuple[Mode
         # what is left over after one of several spikes would be fired at once by some and at the next event by others
         more = {"spike_reset": "subtract_n"} if base.reset == "subtract" else {}
         return _saying(_weighed(plain, SEVERAL, WEAK, layers=1).model, **more), frozenset({"weight"})
+    if field == "spike_reset" and value == "subtract_n" and clocked:
+        # with one spike a step it would be no other rule than `subtract`
+        several = _weighed(plain, SEVERAL, WEAK, layers=1).model
+        return _saying(several, spikes_per_step="many"), frozenset({"spikes_per_step", "weight"})
     if field == "spike_reset" and value == "discard_update":
         return _saying(plain.model, reset_delay=1), frozenset({"reset_delay"})
     if field == "reset_delay":
@@ -119,7 +125,7 @@ def numbers(witness: Witness) -> Iterator[Variant]:
         return Variant(label=label, plain=model, varied=varied, names=frozenset(names))
 
     yield variant(f"weights of {FRACTION}", _weighed(witness, _strong(witness), FRACTION).model, "weight")
-    yield variant(f"one weight of {-HUGE:g}", _huge(witness).model, "weight")
+    yield _huge(witness)
     thresholds = (4.5,) if witness.reset == "subtract" else (5.5, 6.5)
     for threshold in thresholds:
         yield variant(f"a threshold of {threshold}", _with(model, last, v_threshold=threshold), "v_threshold")
@@ -147,12 +153,19 @@ def _weighed(witness: Witness, strong: float, weak: float, layers: int = 2) -> W
     return witness.with_weights(changed)
 
 
-def _huge(witness: Witness) -> Witness:
-    """One inhibition that nothing within a run makes up for."""
+def _huge(witness: Witness) -> Variant:
+    """One inhibition that nothing within a run makes up for, and then what makes up for a clipped one."""
     first = witness.weights[0].copy()
-    row, column = np.argwhere(first < 0)[0]
+    row, column = (int(k) for k in np.argwhere(first < 0)[0])
     first[row, column] = -HUGE
-    return witness.with_weights((first, *witness.weights[1:]))
+    varied = witness.with_weights((first, *witness.weights[1:])).model
+    return Variant(
+        label=f"one weight of {-HUGE:g}",
+        plain=witness.model,
+        varied=varied,
+        names=frozenset({"weight"}),
+        channels=(column, int(np.argmax(first[row]))),
+    )
 
 
 def _with(model: Model, populations: tuple[str, ...], **parameters: float) -> Model:
@@ -160,7 +173,9 @@ def _with(model: Model, populations: tuple[str, ...], **parameters: float) -> Mo
     changed: dict[str, nodes.Node] = {}
     for name in populations:
         node = model.nodes[name]
-        own = {key: np.full(node.output_shape, value) for key, value in parameters.items() if key in node.parameters}
+        own: dict[str, Any] = {
+            key: np.full(node.output_shape, value) for key, value in parameters.items() if key in node.parameters
+        }
         changed[name] = attrs.evolve(node, **own)
     return Model.of({**model.nodes, **changed}, model.edges, model.semantics)
 
@@ -173,17 +188,20 @@ def _biased(witness: Witness, bias: float) -> Model:
     if isinstance(node, nodes.Conv2d):
         made = attrs.evolve(node, bias=size)
     else:
-        shapes = {"input_shape": node.input_shape, "output_shape": node.output_shape}
-        made = nodes.Affine(name="fc1", weight=witness.weights[0], bias=size, **shapes)
+        made = nodes.Affine(
+            name="fc1",
+            input_shape=node.input_shape,
+            output_shape=node.output_shape,
+            weight=witness.weights[0],
+            bias=size,
+        )
     return Model.of({**model.nodes, "fc1": made}, model.edges, model.semantics)
 
 
 def _flattened(witness: Witness) -> Model:
     """The witness fed with two maps of two pixels."""
     wide, entry = (2, 2, 1), witness.model.nodes[witness.input]
-    flatten = nodes.Flatten(
-        name="flatten", input_shape=wide, output_shape=entry.output_shape, start_dim=0, end_dim=-1
-    )
+    flatten = nodes.Flatten(name="flatten", input_shape=wide, output_shape=entry.output_shape, start_dim=0, end_dim=-1)
     model = with_node(witness, flatten)
     entry = attrs.evolve(entry, input_shape=wide, output_shape=wide)
     return Model.of({**model.nodes, entry.name: entry}, model.edges, model.semantics)

@@ -107,6 +107,6 @@ def test_choosing_by_id():
     with pytest.raises(ConfigError, match="there is no level 'platinum'"):
         chosen("platinum")
     with pytest.raises(ConfigError) as caught:
-        chosen(only=["MAP-01", "XYZ-001"])
+        chosen(only=["MAP_001", "XYZ-001"])
     assert "MAP-001" in str(caught.value)
     assert len(caught.value.problems) == 2

@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 
 from hal.device import Device
-from hal.errors import DoesNotFitError
+from hal.errors import CapabilityError, DoesNotFitError
 from hal.events import Records
 from hal.fit import Finding
 from hal.mapper import Mapper
@@ -41,34 +41,38 @@ class Bench:
 
     @classmethod
     def of(cls, ctx: Context) -> Bench:
+        """A bench with random events from the check's own stream."""
         return cls(ctx, *ctx.reference(), ctx.stimulus(LONG))
 
-    def wanted(self, model: Model) -> Records | None:
+    def wanted(self, model: Model, variant: Variant) -> Records | None:
         """What `ideal` answers; None where it cannot do that either."""
         try:
             mapping = self.mapper.map(model)
         except DoesNotFitError:
             return None
         self.ideal.load(mapping)
-        return self._run(self.ideal)
+        return self._run(self.ideal, variant)
 
-    def answer(self, mapping: Mapping) -> Records:
+    def answer(self, mapping: Mapping, variant: Variant) -> Records:
         """What the device answers, its latency taken off."""
         device = self.ctx.loaded(mapping)
         try:
-            spikes = self._run(device).copy()
+            spikes = self._run(device, variant).copy()
         finally:
             device.close()
         spikes["t"] -= mapping.latency_ns.get(self.ctx.witness.output, 0)
         return spikes
 
-    def _run(self, device: Device) -> Records:
-        witness = self.ctx.witness
-        return self.ctx.run(device, {witness.input: self.stimulus}, LONG * STEP_NS).spikes[witness.output]
+    def _run(self, device: Device, variant: Variant) -> Records:
+        witness, stimulus = self.ctx.witness, self.stimulus
+        if variant.channels is not None:
+            stimulus = stimulus.copy()
+            stimulus["index"][:1], stimulus["index"][1:] = variant.channels
+        return self.ctx.run(device, {witness.input: stimulus}, LONG * STEP_NS).spikes[witness.output]
 
     def shows(self, variant: Variant) -> tuple[Records, Records] | None:
         """What the reference answers to both models of a variant; None where these are equal and prove nothing."""
-        plain, varied = self.wanted(variant.plain), self.wanted(variant.varied)
+        plain, varied = self.wanted(variant.plain, variant), self.wanted(variant.varied, variant)
         if plain is None or varied is None or np.array_equal(plain, varied):
             return None
         return plain, varied
@@ -87,7 +91,10 @@ def _mapped(ctx: Context, variant: Variant) -> Mapping | None:
     """The mapping of what is varied, None where it is refused; a failure when the refusal does not say why."""
     report = ctx.mapper().check(variant.varied)
     if report.fits:
-        return ctx.mapper().map(variant.varied)
+        try:
+            return ctx.mapper().map(variant.varied)
+        except CapabilityError:
+            return None
     raises(DoesNotFitError, f"mapping {variant.label}", lambda: ctx.mapper().map(variant.varied))
     told = _said(variant, report.refused) or any(not row.ok for row in report.rows)
     if not told and ctx.mapper().check(variant.plain).fits:
@@ -137,7 +144,7 @@ def _honoured(ctx: Context, bench: Bench, variant: Variant) -> str:
     mapping = _mapped(ctx, variant)
     if mapping is None or _said(variant, mapping.fit.changed):
         return "listed"
-    given = bench.answer(mapping)
+    given = bench.answer(mapping, variant)
     share = ctx.share(given, wanted)
     far = ctx.share(given, plain)
     near = share == 1.0 if variant.exact else share > far or share == 1.0
@@ -164,7 +171,8 @@ def check_numbers(ctx: Context) -> None:
 
 def _kept(ctx: Context, bench: Bench, variant: Variant) -> str:
     """What became of a variant; a failure when a number went another way than reported."""
-    if bench.shows(variant) is None:
+    shown = bench.shows(variant)
+    if shown is None:
         return "left_out"
     mapping = _mapped(ctx, variant)
     if mapping is None:
@@ -173,12 +181,15 @@ def _kept(ctx: Context, bench: Bench, variant: Variant) -> str:
     if _said(variant, mapping.fit.changed):
         return "listed"
     realised = mapping.realised_model()
-    wanted = None if realised is None else bench.wanted(realised)
+    wanted = None if realised is None else bench.wanted(realised, variant)
     if wanted is None:
         fail(f"{variant.label}: the reference cannot run what the mapping says it realises")
-    share = ctx.share(bench.answer(mapping), wanted)
+    given = bench.answer(mapping, variant)
+    share = ctx.share(given, wanted)
+    # a bias acts from step 0, and latency holds back the events it meets: another order of the first few steps
+    shifted = "bias" in variant.names and any(mapping.latency_ns.values())
     demand(
-        share == 1.0,
+        share == 1.0 or (shifted and share > ctx.share(given, shown[0])),
         f"{variant.label}: no finding names a node and {_words(variant)}, and the answer agrees in {share:.1%} of the "
         "spikes with ideal's on the numbers in mapping.realised",
     )
@@ -202,12 +213,13 @@ def _rows(variant: Variant, mapping: Mapping) -> None:
                 "no row of the losses",
             )
     for (node, name, index), told in rows.items():
-        values = getattr(variant.varied.nodes.get(node), name, None)
-        if values is None:
+        have = getattr(variant.varied.nodes.get(node), name, None)
+        if have is None:
             continue
-        demand(index < np.size(values), f"{variant.label}: losses tell of {node}.{name}[{index}], which is not there")
-        have = float(np.ravel(values)[index])
-        demand(np.isclose(told, have), f"{variant.label}: losses want {told:g} of {node}.{name}[{index}], it is {have:g}")
+        where = f"{node}.{name}[{index}]"
+        demand(index < np.size(have), f"{variant.label}: losses tell of {where}, which is not there")
+        value = float(np.ravel(have)[index])
+        demand(np.isclose(told, value), f"{variant.label}: losses want {told:g} of {where}, it is {value:g}")
 
 
 # --- counters ---------------------------------------------------------------------------------------------------------
@@ -241,7 +253,9 @@ def _counted(ctx: Context, witness: Witness) -> None:
     inner = witness.populations[:-1]
     device = ctx.loaded(ctx.mapping(witness, record=inner))
     first, second = ctx.stimulus(), ctx.stimulus()
-    for what, stimulus in (("a run", first), ("silence", first[:0]), ("a later run", second)):
+    layers = f"{len(witness.populations)} layers"
+    for run, stimulus in (("a run", first), ("silence", first[:0]), ("a later run", second)):
+        what = f"{run}, {layers}"
         recording = ctx.run(device, {witness.input: stimulus}, STEPS * STEP_NS)
         count = {name: int(recording.stats[name].sum()) for name in ("events_in", "events_out", "synops")}
         between = sum(recording.spikes[name].size for name in inner)
@@ -251,10 +265,11 @@ def _counted(ctx: Context, witness: Witness) -> None:
         ):
             demand(
                 least <= count[name] <= least + between,
-                f"{what}, {len(witness.populations)} layers: {name} is {count[name]}, should be {least} ({of})"
+                f"{what}: {name} is {count[name]}, should be {least} ({of})"
                 + (f" to {least + between} (with {between} from layer to layer)" if between else ""),
             )
+        told = f"{what}: synops is {count['synops']}"
         if stimulus.size:
-            demand(count["synops"] > 0, f"{what}: synops is 0, and events met weights")
+            demand(count["synops"] > 0, f"{told}, and events met weights")
         else:
-            demand(count["synops"] == 0, f"{what}: synops is {count['synops']}, and there were no events")
+            demand(count["synops"] == 0, f"{told}, and there were no events")

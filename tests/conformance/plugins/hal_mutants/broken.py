@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections import defaultdict
+from typing import ClassVar
 
 import attrs
 import numpy as np
@@ -13,8 +14,8 @@ from hal.device import Reset
 from hal.errors import CapabilityError, ConfigError, DeviceBusyError, DoesNotFitError, StateError
 from hal.fit import Finding, FitReport, FitRow
 from hal.mapper import Plan
-from hal.mapping import Mapping as ChipMapping
 from hal.mapping import Losses, Placement
+from hal.mapping import Mapping as ChipMapping
 from hal.recording import BatchRecording
 from hal_ideal.device import IdealDevice
 from hal_ideal.mapper import IdealMapper
@@ -307,7 +308,7 @@ class EditsAnything(Mapper):
 class Ignores(Mapper):
     """Does what it always does, whatever the semantics say."""
 
-    always = {}
+    always: ClassVar = {}
 
     def _plan(self, model, *args):
         return super()._plan(model.with_semantics(attrs.evolve(model.semantics, **self.always)), *args)
@@ -332,6 +333,17 @@ _ignores("jump", jump="after")
 _ignores("flatten-order", flatten_order="CHW")
 
 
+@mapper("ignores-subtract-n")
+class IgnoresSubtractN(Mapper):
+    """Takes one threshold off, whatever a step was worth."""
+
+    def _plan(self, model, *args):
+        semantics = model.semantics
+        if semantics.spike_reset == "subtract_n":
+            model = model.with_semantics(attrs.evolve(semantics, spike_reset="subtract"))
+        return super()._plan(model, *args)
+
+
 @mapper("refuses-without-words")
 class RefusesWithoutWords(Mapper):
     def _plan(self, model, *args):
@@ -339,6 +351,27 @@ class RefusesWithoutWords(Mapper):
         if model.semantics.rule(model.nodes["neurons"]).fires_on == "new":
             return plan
         return Plan(findings=[Finding(level="refused", node="neurons", field="model", reason="not this one")])
+
+
+@mapper("refuses-by-row")
+class RefusesByRow(Mapper):
+    """In order: what it has no memory for is a row over its limit."""
+
+    def _plan(self, model, *args):
+        plan = super()._plan(model, *args)
+        steps = _delay(model)
+        row = FitRow(resource="delays", place="chip", node="", needed=steps, limit=0, unit="steps")
+        return attrs.evolve(plan, rows=(*plan.rows, row))
+
+
+@mapper("refuses-late")
+class RefusesLate(Mapper):
+    """Says no when it maps, by a capability."""
+
+    def map(self, model, options=None, **more):
+        if _delay(model):
+            raise CapabilityError("no delays", capability="delay.axonal")
+        return super().map(model, options, **more)
 
 
 def _changed(model, change, *parameters):
@@ -385,10 +418,20 @@ class RealisedLies(Mapper):
         return attrs.evolve(plan, realised={**plan.realised, **lies})
 
 
+@mapper("realises-half")
+class RealisesHalf(Mapper):
+    def _plan(self, *args):
+        plan = super()._plan(*args)
+        half = {key: value.ravel()[:1] for key, value in plan.realised.items() if key[1] == "weight"}
+        return attrs.evolve(plan, realised={**plan.realised, **half})
+
+
 @mapper("losses-lie")
+@mapper("losses-astray")
 class LossesLie(Mapper):
     def _plan(self, *args):
-        losses = Losses.build([("fc1", "weight", np.array([0]), np.array([99.0]), np.array([0.0]), "rounded to 0")])
+        index = np.array([1000 if self.spec.name == "losses-astray" else 0])
+        losses = Losses.build([("fc1", "weight", index, np.array([99.0]), np.array([0.0]), "rounded to 0")])
         plan = super()._plan(*args)
         loud = any(np.any(value % 1) for (_, name), value in plan.realised.items() if name == "weight")
         return attrs.evolve(plan, losses=losses) if loud else plan
@@ -511,11 +554,18 @@ class Merges(Feed):
 
 
 @device("forgets")
-@device("forgets-in-silence")
 class Forgets(Plain):
     def _run(self, stimulus, duration_ns, recorder):
         self._network.reset(1)
         super()._run(stimulus, duration_ns, recorder)
+
+
+@device("forgets-in-silence")
+class ForgetsInSilence(Forgets):
+    """Takes out of the recording what the core notes of it."""
+
+    def run(self, stimulus, duration_ns, **more):
+        return attrs.evolve(super().run(stimulus, duration_ns, **more), diagnostics=())
 
 
 @device("modest")
