@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import signal
 import threading
 import time
 from pathlib import Path
@@ -404,9 +405,12 @@ class Keeping(MemoryRecorder):
         return self.kept
 
 
-def test_ctrl_c_from_outside_ends_a_real_run(net: Any) -> None:
+def test_ctrl_c_from_outside_ends_a_real_run(net: Any, request: pytest.FixtureRequest) -> None:
     import _thread
 
+    # tests started in the background of a shell inherit a Ctrl-C that is ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with opened(net, "ideal") as chip:
         chip.run({}, 1000)  # compiles
         threading.Timer(0.3, _thread.interrupt_main).start()
