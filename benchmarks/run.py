@@ -32,7 +32,6 @@ from rich.table import Table
 import hal
 from hal import nodes
 from hal.semantics import Semantics
-from hal_emulators.dynapcnn import Chain, CoreParams
 
 HERE = Path(__file__).parent
 PINNED = (
@@ -92,20 +91,7 @@ class Ours:
         self.device.load(self.mapping)
         self.stimulus = {"input": hal.events(work.t * 1000, work.index)}
         self.duration_ns = work.duration_us * 1000
-        self.chain = Chain(
-            [
-                CoreParams(
-                    weights=layer.weights,
-                    in_shape=layer.in_shape,
-                    stride=(layer.stride, layer.stride),
-                    padding=(layer.padding, layer.padding),
-                    threshold_high=layer.threshold,
-                    threshold_low=-layer.threshold,
-                    pooling=layer.pooling,
-                )
-                for layer in work.layers
-            ]
-        )
+        self.chain = work.chain()
         self.t, self.index = work.t, work.index
 
     def run(self) -> tuple[float, hal.Recording]:

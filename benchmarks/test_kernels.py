@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hal_emulators.dynapcnn import Chain, ChainResult, CoreParams
+from hal_emulators.dynapcnn import Chain, ChainResult
 
 
 def _load_workloads() -> ModuleType:
@@ -38,23 +38,6 @@ TOTALS = {
 }
 
 
-def _chain(workload: Any) -> Chain:
-    return Chain(
-        [
-            CoreParams(
-                weights=layer.weights,
-                in_shape=layer.in_shape,
-                stride=(layer.stride, layer.stride),
-                padding=(layer.padding, layer.padding),
-                threshold_high=layer.threshold,
-                threshold_low=-layer.threshold,
-                pooling=layer.pooling,
-            )
-            for layer in workload.layers
-        ]
-    )
-
-
 def _from_start(chain: Chain, workload: Any) -> ChainResult:
     chain.reset()
     return chain.run(workload.t, workload.index)
@@ -63,7 +46,7 @@ def _from_start(chain: Chain, workload: Any) -> ChainResult:
 @pytest.mark.parametrize("name", ["small3", "nmnist", "gesture"])
 def test_chain(benchmark: Any, name: str) -> None:
     workload = workloads.workload(name)
-    result: ChainResult = benchmark(_from_start, _chain(workload), workload)
+    result: ChainResult = benchmark(_from_start, workload.chain(), workload)
     spikes, synops = TOTALS[name]
     assert [core.events_out for core in result.cores] == spikes
     assert sum(core.synops for core in result.cores) == synops
@@ -71,11 +54,11 @@ def test_chain(benchmark: Any, name: str) -> None:
 
 def test_long_run(benchmark: Any) -> None:
     workload = workloads.workload("nmnist200k")
-    result: ChainResult = benchmark.pedantic(_from_start, (_chain(workload), workload), rounds=5, warmup_rounds=1)
+    result: ChainResult = benchmark.pedantic(_from_start, (workload.chain(), workload), rounds=5, warmup_rounds=1)
     assert result.cores[0].events_in == 200_000
 
 
 def test_empty_run(benchmark: Any) -> None:
-    chain = _chain(workloads.workload("small3"))
+    chain = workloads.workload("small3").chain()
     result: ChainResult = benchmark(chain.run, np.empty(0, np.int64), np.empty(0, np.uint32))
     assert all(core.events_out == 0 for core in result.cores)

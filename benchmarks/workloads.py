@@ -13,6 +13,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_emulators.dynapcnn import Chain, CoreParams
+
 __all__ = ["NAMES", "Layer", "Workload", "workload"]
 
 
@@ -42,6 +44,23 @@ class Workload:
     t: NDArray[np.int64]
     index: NDArray[np.uint32]
     duration_us: int
+
+    def chain(self) -> Chain:
+        """The layers as emulator cores, threshold_low at minus the threshold."""
+        return Chain(
+            [
+                CoreParams(
+                    weights=layer.weights,
+                    in_shape=layer.in_shape,
+                    stride=(layer.stride, layer.stride),
+                    padding=(layer.padding, layer.padding),
+                    threshold_high=layer.threshold,
+                    threshold_low=-layer.threshold,
+                    pooling=layer.pooling,
+                )
+                for layer in self.layers
+            ]
+        )
 
 
 @attrs.frozen
