@@ -271,6 +271,24 @@ class FactoryConfig:
     """Clock divider; SRAM timing is beyond a behavioural model."""
 
     internal_slow_clk_divider: int = setting(14, doc="one tick per 2^n DVS events", minimum=14, maximum=17)
+    io_sel: int = setting(0, doc="pin selection; 24 with the readout block; no effect here", minimum=0, maximum=31)
+    fast_output: bool = setting(False, doc="16-bit output words: 6-bit x and y, 4-bit feature; no effect here")
+
+
+@attrs.frozen(kw_only=True)
+class Entry:
+    """Where the host sends the events of one input: an address put on events, not a register.
+
+    An input may have several entries; each of its events goes to all of them, in this order.
+    """
+
+    port: str = setting("input", doc="name of the input")
+    layer: int = setting(0, doc="core", minimum=0, maximum=8)
+    feature_shift: int = setting(0, doc="added to the feature index", minimum=0, maximum=chips.FEATURES_MAX - 1)
+
+
+def _one_entry() -> tuple[Entry, ...]:
+    return (Entry(),)
 
 
 @attrs.frozen(kw_only=True)
@@ -283,7 +301,7 @@ class SpeckConfig:
     dvs_filter: DvsFilterConfig = setting(doc="sensor noise filter", factory=DvsFilterConfig)
     readout: ReadoutConfig = setting(doc="class readout", factory=ReadoutConfig)
     factory_config: FactoryConfig = setting(doc="clock", factory=FactoryConfig)
-    entry: int = setting(0, doc="core the host sends input spikes to; an address of events, not a register", minimum=0)
+    entries: tuple[Entry, ...] = setting(doc="where the host sends input spikes", factory=_one_entry)
 
     def rules(self) -> Iterator[Problem]:
         """Cores, destinations and memories of this chip."""
@@ -291,8 +309,10 @@ class SpeckConfig:
         if len(self.cnn_layers) != table.n_cores:
             yield Problem("one layer per core", "cnn_layers", value=len(self.cnn_layers), limit=table.n_cores)
             return
-        if self.entry >= table.n_cores:
-            yield Problem("no such core", "entry", value=self.entry, limit=f"0..{table.n_cores - 1}")
+        for number, entry in enumerate(self.entries):
+            if entry.layer >= table.n_cores:
+                where = f"entries[{number}].layer"
+                yield Problem("no such core", where, value=entry.layer, limit=f"0..{table.n_cores - 1}")
         for slot, target_of_dvs in enumerate(self.dvs_layer.destinations):
             if target_of_dvs.enable and target_of_dvs.layer >= table.n_cores:
                 where = f"dvs_layer.destinations[{slot}].layer"

@@ -24,6 +24,7 @@ from hal_dynapcnn.config import (
     CnnLayerConfig,
     Destination,
     Dimensions,
+    Entry,
     FeatureMap,
     PaddingXY,
     SizeXY,
@@ -100,7 +101,7 @@ class SpeckMapper(Mapper):
         parts: list[dict[str, Any]] = [
             {"node": f"core{core}", "core": core, **_coordinates(shape)} for core, shape in shapes.items()
         ]
-        entry = config.cnn_layers[config.entry].dimensions.input_shape.shape
+        entry = config.cnn_layers[config.entries[0].layer].dimensions.input_shape.shape
         parts.insert(0, {"node": "input", "core": -1, **_coordinates(entry)})
         monitored = [core for core in route if config.cnn_layers[core].monitor_enable]
         return Mapping(
@@ -172,7 +173,9 @@ def _config(
             monitor_enable=layer.population in monitored,
             destinations=(*targets, *[Destination()] * (2 - len(targets))),  # type: ignore[arg-type]
         )
-    return SpeckConfig(chip=chip.name, cnn_layers=tuple(registers), entry=cores[0])
+    return SpeckConfig(
+        chip=chip.name, cnn_layers=tuple(registers), entries=(Entry(port=layers[0].source, layer=cores[0]),)
+    )
 
 
 def _dimensions(layer: Layer) -> Dimensions:

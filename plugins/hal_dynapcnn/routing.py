@@ -8,7 +8,7 @@ from hal_dynapcnn.config import SpeckConfig
 
 def chain(config: SpeckConfig) -> list[int]:
     """Cores in the order in which spikes pass them, from the entry on; stops before a core met twice."""
-    route = [config.entry]
+    route = [config.entries[0].layer]
     while True:
         targets = [d.layer for d in config.cnn_layers[route[-1]].destinations if d.enable]
         if not targets or targets[0] in route or targets[0] >= len(config.cnn_layers):
@@ -35,7 +35,10 @@ def refusals(config: SpeckConfig) -> list[Finding]:
         if len(enabled) > 1:
             no(f"{where}.destinations", "two destinations are not emulated: chains only")
         elif core not in route and enabled:
-            no(f"{where}.destinations", f"the core is in use but not reached from the entry core {config.entry}")
+            no(
+                f"{where}.destinations",
+                f"the core is in use but not reached from the entry core {route[0]}",
+            )
         for destination in enabled[:1]:
             if destination.layer in route[: route.index(core) + 1] if core in route else False:
                 no(f"{where}.destinations", f"closes a cycle to core {destination.layer}: chains only")

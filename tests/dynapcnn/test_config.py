@@ -23,6 +23,7 @@ from hal_dynapcnn.config import (
     DvsDestination,
     DvsFilterConfig,
     DvsLayerConfig,
+    Entry,
     FactoryConfig,
     FeatureMap,
     FlagXY,
@@ -40,7 +41,7 @@ from hal_dynapcnn.config import (
 
 FLAT = (
     SizeXY, FeatureMap, PaddingXY, StrideXY, Dimensions, Destination, CnnLayerConfig, FlagXY, PointXY, PoolXY,
-    DvsDestination, DvsLayerConfig, WindowXY, DvsFilterConfig, ReadoutConfig, FactoryConfig,
+    DvsDestination, DvsLayerConfig, WindowXY, DvsFilterConfig, ReadoutConfig, FactoryConfig, Entry,
 )  # fmt: skip
 
 SHEET: dict[tuple[str, str], tuple[int, int]] = {
@@ -61,7 +62,8 @@ SHEET: dict[tuple[str, str], tuple[int, int]] = {
     ("ReadoutConfig", "output_mode_sel"): (0, 3),
     ("ReadoutConfig", "threshold"): (0, 65535),
     ("ReadoutConfig", "output_neuron_num"): (0, 15),
-    ("FactoryConfig", "internal_slow_clk_divider"): (14, 17),
+    ("FactoryConfig", "internal_slow_clk_divider"): (14, 17), ("FactoryConfig", "io_sel"): (0, 31),
+    ("Entry", "layer"): (0, 8), ("Entry", "feature_shift"): (0, 1023),
 }  # fmt: skip
 """Ranges of the vendor's reference, by class and field."""
 
@@ -242,11 +244,11 @@ def test_one_layer_per_core_and_an_entry_that_exists() -> None:
     config = whole()
     for layers in (config.cnn_layers[:8], (*config.cnn_layers, CnnLayerConfig())):
         assert said(attrs.evolve(config, cnn_layers=layers)) == [("cnn_layers", len(layers), 9)]
-    assert not said(attrs.evolve(config, entry=8))
-    assert said(attrs.evolve(config, entry=9)) == [("entry", 9, "0..8")]
-    assert said(attrs.evolve(config, entry=-1))
+    assert not said(attrs.evolve(config, entries=(Entry(layer=8),)))
+    assert said(attrs.evolve(config, entries=(Entry(layer=9),))) == [("entries[0].layer", 9, "0..8")]
+    assert said(attrs.evolve(config, entries=(Entry(layer=-1),)))
     assert said(attrs.evolve(config, chip="speck9"))
-    assert said(attrs.evolve(whole("speck2dmini"), entry=5)) == [("entry", 5, "0..4")]
+    assert said(attrs.evolve(whole("speck2dmini"), entries=(Entry(layer=5),))) == [("entries[0].layer", 5, "0..4")]
 
 
 @pytest.mark.parametrize("chip", [*chips.CHIPS])
@@ -312,9 +314,9 @@ def test_every_problem_at_once() -> None:
     layers[1] = CnnLayerConfig(threshold_low=0)
     layers[4] = CnnLayerConfig(output_decimator_interval=8, threshold_high=40000)
     with pytest.raises(ConfigError) as error:
-        hal_config.check(SpeckConfig(cnn_layers=tuple(layers), entry=-1))
+        hal_config.check(SpeckConfig(cnn_layers=tuple(layers), entries=(Entry(layer=-1),)))
     where = {problem.where for problem in error.value.problems}
-    assert where >= {"entry", "cnn_layers[4].output_decimator_interval", "cnn_layers[4].threshold_high"}
+    assert where >= {"entries[0].layer", "cnn_layers[4].output_decimator_interval", "cnn_layers[4].threshold_high"}
     assert "cnn_layers[1].threshold_low" in where
 
 
@@ -380,7 +382,7 @@ def test_json_there_and_back(data: st.DataObject) -> None:
         dvs_filter=dvs_filter,
         readout=any_of(ReadoutConfig, data.draw),
         factory_config=any_of(FactoryConfig, data.draw),
-        entry=data.draw(st.integers(0, 8)),
+        entries=tuple(Entry(layer=n) for n in data.draw(st.lists(st.integers(0, 8), max_size=3))),
     )
     assert not hal_config.problems(config)
     text = json.dumps(hal_config.to_json(config), allow_nan=False)
@@ -393,7 +395,7 @@ def test_json_of_a_mapping(speck: Any, chain: Any) -> None:
     again = hal_config.from_json(SpeckConfig, json.loads(json.dumps(hal_config.to_json(config))))
     assert again == config
     assert again.cnn_layers[0].weights.dtype == np.int8
-    assert again != attrs.evolve(config, entry=1)
+    assert again != attrs.evolve(config, entries=(Entry(layer=1),))
 
 
 @pytest.mark.parametrize("cls", [SpeckConfig, SpeckMapOptions, SpeckOpenOptions])
@@ -407,7 +409,7 @@ def test_every_field_is_described(cls: type) -> None:
 
 def test_json_that_is_not_valid() -> None:
     good = hal_config.to_json(whole())
-    for broken in ({"entry": 99}, {"entry": "0"}, {"chip": "speck9"}, {"nonsense": 1}):
+    for broken in ({"entries": [{"layer": 99}]}, {"entries": "0"}, {"chip": "speck9"}, {"nonsense": 1}):
         with pytest.raises(ConfigError) as error:
             hal_config.from_json(SpeckConfig, {**good, **broken})
         assert next(iter(broken)) in str(error.value)

@@ -19,6 +19,7 @@ from hal.agreement import agreement
 from hal.errors import ConfigError, DoesNotFitError, StateError
 from hal.model import Model
 from hal_dynapcnn import device as device_module
+from hal_dynapcnn.config import Entry
 
 MS = 1_000_000
 
@@ -653,7 +654,7 @@ def test_edits_keep_chip_and_shapes(speck: Any, chain: Any) -> None:
     mapping = speck.map(chain(1, 2, 2).relay().fire(1, "n").model())
     other = speck.map(chain(1, 3, 2).relay().fire(1, "n").model()).config
     for config in (other, speck.on("speck2e").map(chain(1, 2, 2).relay().fire(1, "n").model()).config,
-                   attrs.evolve(mapping.config, entry=3)):  # fmt: skip
+                   attrs.evolve(mapping.config, entries=(Entry(layer=3),))):  # fmt: skip
         with pytest.raises(DoesNotFitError, match="keep chip and shapes"):
             mapping.with_config(config)
 

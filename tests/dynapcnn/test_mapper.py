@@ -168,10 +168,10 @@ def test_an_ordering_is_followed(speck: Any, chain: Any) -> None:
     model = small(chain, 3)
     mapping = speck.map(model, chip_layers_ordering=(8, 0, 4))
     assert speck.cores(mapping, model) == [8, 0, 4]
-    assert mapping.config.entry == 8
+    assert mapping.config.entries[0].layer == 8
     assert [d.layer for d in mapping.config.cnn_layers[8].destinations if d.enable] == [0]
     assert [d.layer for d in mapping.config.cnn_layers[0].destinations if d.enable] == [4]
-    assert speck.map(model, chip_layers_ordering="auto").config.entry == 0
+    assert speck.map(model, chip_layers_ordering="auto").config.entries[0].layer == 0
     assert speck.run(mapping, [0, 1]).counts("output").ravel().tolist() == [1, 1]
 
 

@@ -16,6 +16,7 @@ from hal_dynapcnn.config import (
     Destination,
     Dimensions,
     DvsDestination,
+    Entry,
     FeatureMap,
     SizeXY,
     SpeckConfig,
@@ -191,7 +192,9 @@ def test_the_second_slot_of_destinations_counts_as_the_first(speck: Any) -> None
 
 
 def test_chain_and_shapes() -> None:
-    config = registers({4: layer((2, 3, 4), to(0)), 0: layer((2, 3, 4), to(8)), 8: layer((2, 3, 4))}, entry=4)
+    config = registers(
+        {4: layer((2, 3, 4), to(0)), 0: layer((2, 3, 4), to(8)), 8: layer((2, 3, 4))}, entries=(Entry(layer=4),)
+    )
     assert routing.chain(config) == [4, 0, 8]
     assert routing.shapes(config) == [(4, 2, 3, 4), (0, 2, 3, 4), (8, 2, 3, 4)]
     assert routing.chain(registers({0: layer((1, 2, 2), to(12))})) == [0]
@@ -202,7 +205,7 @@ def test_chain_and_shapes() -> None:
 
 def test_cores_of_other_chains_stay_silent(speck: Any) -> None:
     """A core in no chain, even a monitored one, hears nothing and is not recorded."""
-    mapping = hal.mapper("speck2f").adopt(registers({2: layer(), 5: layer()}, entry=2))
+    mapping = hal.mapper("speck2f").adopt(registers({2: layer(), 5: layer()}, entries=(Entry(layer=2),)))
     assert [port.name for port in mapping.outputs] == ["core2"]
     recording = speck.run(mapping, [0, 3])
     assert recording.spikes["core2"]["index"].tolist() == [0, 3]
