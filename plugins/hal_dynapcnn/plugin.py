@@ -29,6 +29,7 @@ CAPABILITIES = frozenset(
         "map.like",
         "map.adopt",
         "map.edit",
+        "overload.report",
     }
 )
 
@@ -40,6 +41,7 @@ EXTRAS = (
 
 COUNTERS = (
     Column(name="dropped_by_pooling", unit="events", meaning="spikes of an incomplete last row or column"),
+    Column(name="decimated", unit="events", meaning="spikes that the output decimator held back"),
     Column(name="ticks", unit="ticks", meaning="slow-clock ticks that acted on a core"),
 )
 

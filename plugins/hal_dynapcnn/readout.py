@@ -22,10 +22,13 @@ class Tap:
     shape: tuple[int, int, int]
     pool: int = 1
 
-    def read(self, t: NDArray[np.int64], index: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-        """Times and indices under this key; spikes of an incomplete last row or column of a pool are left out."""
+    def read(self, index: NDArray[np.uint32]) -> tuple[slice | NDArray[np.bool_], NDArray[np.uint32]]:
+        """Which spikes have a place under this key, and their indices there.
+
+        Spikes of an incomplete last row or column of a pool have none.
+        """
         if self.pool == 1:
-            return t, index
+            return slice(None), index
         _, height, width = self.shape
         rows, columns = height // self.pool, width // self.pool
         feature, pixel = np.divmod(index, height * width)
@@ -33,7 +36,13 @@ class Tap:
         y, x = y // self.pool, x // self.pool
         kept = (y < rows) & (x < columns)
         pooled = (feature * rows + y) * columns + x
-        return t[kept], pooled[kept].astype(np.uint32)
+        return kept, pooled[kept].astype(np.uint32)
+
+
+def three(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """A shape as (features, y, x)."""
+    features, y, x = (*shape, 1, 1)[:3]
+    return features, y, x
 
 
 def taps(mapping: Mapping, recorded: dict[str, tuple[int, ...]]) -> list[Tap]:
@@ -41,16 +50,16 @@ def taps(mapping: Mapping, recorded: dict[str, tuple[int, ...]]) -> list[Tap]:
     model = mapping.on_chip
     if model is None:
         return [
-            Tap(key=key, core=int(mapping.placement.where(key)["core"][0]), shape=(*shape, 1, 1)[:3])  # type: ignore[arg-type]
+            Tap(key=key, core=int(mapping.placement.where(key)["core"][0]), shape=three(shape))
             for key, shape in recorded.items()
         ]
     out = []
     for key in recorded:
         pools = {p.source: _pool(p) for p in model.projections() if p.target == key} if key in model.outputs else {}
         for source in pools or [key]:
-            shape = (*model.nodes[source].output_shape, 1, 1)[:3]
+            shape = three(model.nodes[source].output_shape)
             core = int(mapping.placement.where(source)["core"][0])
-            out.append(Tap(key=key, core=core, shape=shape, pool=pools.get(source, 1)))  # type: ignore[arg-type]
+            out.append(Tap(key=key, core=core, shape=shape, pool=pools.get(source, 1)))
     return out
 
 
