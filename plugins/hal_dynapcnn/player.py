@@ -14,7 +14,7 @@ from hal.mapping import Mapping
 from hal.recorder import Recorder
 from hal_dynapcnn import readout, routing
 from hal_dynapcnn.config import SpeckConfig, SpeckOpenOptions
-from hal_dynapcnn.engine import I64, U32, Step, engine
+from hal_dynapcnn.engine import I64, U32, Shape3, Step, engine
 
 FIRST_CHUNK = 1024
 """Events handed to the emulator at first; the number follows what takes about CHUNK_S."""
@@ -31,7 +31,7 @@ class Player:
         self.options = options
         self.leaky = any(layer.leak_enable for layer in config.cnn_layers)
         self.cores = len(config.cnn_layers)
-        self.ports = {port.name: readout.three(port.shape) for port in mapping.inputs}
+        self.ports = _ports(mapping)
         # what is not monitored does not leave the chip
         self.taps: dict[str, list[readout.Tap]] = {}
         for tap in readout.taps(mapping, recorded):
@@ -172,6 +172,14 @@ class Player:
             if probe.indices is not None:
                 values = values[list(probe.indices)]
             recorder.sample(probe.node, "v", np.array([duration_ns - 1], np.int64), values[None, :])
+
+
+def _ports(mapping: Mapping) -> dict[str, Shape3]:
+    """Inputs of the chip, which are not the model's where the host has a part before it."""
+    model = mapping.on_chip
+    if model is None:
+        return {port.name: readout.three(port.shape) for port in mapping.inputs}
+    return {name: readout.three(model.nodes[name].output_shape) for name in model.inputs}
 
 
 def _odd_findings(config: SpeckConfig, options: SpeckOpenOptions) -> list[Finding]:
