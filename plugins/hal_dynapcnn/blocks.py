@@ -10,9 +10,10 @@ import numpy as np
 from hal.errors import ConfigError, Problem
 from hal.fit import Finding
 from hal.recorder import Recorder
-from hal_dynapcnn import chips
+from hal_dynapcnn import chips, routing
 from hal_dynapcnn.config import DvsFilterConfig, DvsLayerConfig, SpeckConfig
-from hal_dynapcnn.engine import I64, U32, Shape3, Step
+from hal_dynapcnn.engine import I64, U32, Step
+from hal_dynapcnn.readout import Tap
 from hal_emulators.dynapcnn_filter import EventFilter, FilterParams
 from hal_emulators.dynapcnn_readout import Readout, ReadoutParams
 from hal_emulators.dynapcnn_sensor import Sensor, SensorParams, internal_ticks
@@ -21,14 +22,15 @@ NO_EVENTS: tuple[I64, U32] = (np.empty(0, np.int64), np.empty(0, np.uint32))
 
 
 def sensor_params(layer: DvsLayerConfig) -> SensorParams:
-    """The sensor block's view of its registers: rows before columns. Raises ValueError for a region beyond the map."""
+    """The sensor block's view of its registers: rows before columns. A region ends where the pooled map ends."""
+    last = [chips.DVS_SHAPE[1] // pool - 1 for pool in (layer.pooling.y, layer.pooling.x)]
     return SensorParams(
         merge=layer.merge,
         on_channel=layer.on_channel,
         off_channel=layer.off_channel,
         pooling=(layer.pooling.y, layer.pooling.x),
         origin=(layer.origin.y, layer.origin.x),
-        cut=(layer.cut.y, layer.cut.x),
+        cut=(min(layer.cut.y, last[0]), min(layer.cut.x, last[1])),
         mirror=(layer.mirror.y, layer.mirror.x),
         mirror_diagonal=layer.mirror_diagonal,
     )
@@ -50,6 +52,8 @@ class SensorBlock:
     def __init__(self, config: SpeckConfig) -> None:
         self.divider = config.factory_config.internal_slow_clk_divider
         self.opened = config.dvs_layer.pass_sensor_events
+        self.leads = any(to.enable for to in config.dvs_layer.destinations)
+        """Whether its events go anywhere."""
         self.sensor = Sensor(sensor_params(config.dvs_layer))
         self.filter = _filter(config.dvs_filter) if config.dvs_filter.enable else None
         self.filter_clock = int(config.dvs_filter.internal_slow_clk)
@@ -83,8 +87,8 @@ class SensorBlock:
                     level="note",
                     node="@dvs",
                     field="dvs_layer",
-                    reason=f"of {came} sensor events {removed} were removed by the filter, {result.removed_polarity} by "
-                    f"their polarity, and {result.removed_region} lay outside the region",
+                    reason=f"of {came} sensor events {removed} were removed by the filter, "
+                    f"{result.removed_polarity} by their polarity, and {result.removed_region} lay outside the region",
                     wanted=came,
                     realised=int(result.t.size),
                 )
@@ -92,30 +96,44 @@ class SensorBlock:
         return result.t, result.index
 
 
+@attrs.frozen(kw_only=True, eq=False)
+class Report:
+    """What the readout block put out during a part of a run."""
+
+    t: I64
+    index: U32
+    """Classes, the first is 0, as they were reported."""
+    ticks: I64
+    words: U32
+    """The 21-bit value at every tick."""
+    lost: int
+    """Spikes that belong to no class."""
+
+
 @attrs.define(eq=False)
 class ReadoutBlock:
-    """Spikes of one core to classes. Keeps its state."""
+    """Spikes of one core to classes. Keeps its state, and spikes whose time is not over yet."""
 
-    core: int
-    pooling: int
-    shape: Shape3
-    """Of the core."""
+    tap: Tap
     block: Readout
-    values: bool
+    every_tick: bool
     """Every tick is reported, not the interrupts alone."""
     clock: int
+    """0: outer slow clock, 1: inner."""
+    _t: I64 = attrs.field(factory=lambda: NO_EVENTS[0])
+    _index: U32 = attrs.field(factory=lambda: NO_EVENTS[1])
 
     @classmethod
     def of(cls, config: SpeckConfig) -> ReadoutBlock | None:
-        """The block as configured, or None where it is off or nothing leads to it."""
+        """The block as configured, or None where nothing leads to it or nothing of it leaves the chip."""
         r = config.readout
-        feed = next(readout_feeds(config), None)
-        if not r.enable or feed is None:
+        feed = next(routing.readout_feeds(config), None)
+        if feed is None or not r.enable or not (r.monitor_enable or r.readout_pin_monitor_enable):
             return None
-        core, pooling = feed
+        core, pool = feed
         f, y, x = shape = config.cnn_layers[core].dimensions.output_shape.shape
         params = ReadoutParams(
-            in_shape=(f, y // pooling, x // pooling),
+            in_shape=(f, y // pool, x // pool),
             readout_configuration_sel=r.readout_configuration_sel,
             output_mode_sel=r.output_mode_sel,
             threshold=r.threshold,
@@ -125,31 +143,23 @@ class ReadoutBlock:
             output_neuron_num=r.output_neuron_num,
             feature_erratum=chips.CHIPS[config.chip].readout_erratum,
         )
-        return cls(core, pooling, shape, Readout(params), r.monitor_enable, int(r.internal_slow_clk))
+        tap = Tap(key="readout", core=core, shape=shape, pool=pool)
+        return cls(tap=tap, block=Readout(params), every_tick=r.monitor_enable, clock=int(r.internal_slow_clk))
 
     def reset(self) -> None:
         """Counters to zero."""
         self.block.reset()
+        self._t, self._index = NO_EVENTS
 
-    def read(self, step: Step, ticks: I64) -> tuple[I64, U32, I64, U32]:
-        """Times and classes (0 is the first) of the reports, and times and words at every tick."""
-        mine = step.core == self.core
-        t, index = step.t[mine], step.index[mine]
-        if self.pooling > 1:
-            _, height, width = self.shape
-            rows, columns = height // self.pooling, width // self.pooling
-            feature, pixel = np.divmod(index, height * width)
-            y, x = (axis // self.pooling for axis in np.divmod(pixel, width))
-            kept = (y < rows) & (x < columns)
-            t, index = t[kept], ((feature * rows + y) * columns + x)[kept].astype(np.uint32)
-        result = self.block.run(t, index, ticks)
-        told = (result.index > 0) & (True if self.values else result.interrupt)
-        return result.t[told], result.index[told].astype(np.uint32) - np.uint32(1), result.t, result.word
-
-
-def readout_feeds(config: SpeckConfig) -> Any:
-    """(core, pooling) of every destination that is the readout block."""
-    for core, layer in enumerate(config.cnn_layers):
-        for to in layer.destinations:
-            if to.enable and to.layer == chips.READOUT_LAYER:
-                yield core, to.pooling
+    def read(self, step: Step, ticks: I64) -> Report:
+        """What a part of a run adds: spikes before `step.now`, and ticks up to then that were not given yet."""
+        at = np.flatnonzero(step.core == self.tap.core)
+        kept, index = self.tap.read(step.index[at])
+        t = np.concatenate([self._t, step.t[at[kept]]])
+        index = np.concatenate([self._index, index])
+        over = int(np.searchsorted(t, step.now))
+        self._t, self._index = t[over:], index[over:]
+        result = self.block.run(t[:over], index[:over], ticks)
+        told = (result.index > 0) & (result.interrupt | self.every_tick)
+        classes = result.index[told].astype(np.uint32) - np.uint32(1)
+        return Report(t=result.t[told], index=classes, ticks=result.t, words=result.word, lost=result.lost)

@@ -76,6 +76,8 @@ class ChipTable:
     """Weights, biases and neurons can be disabled one by one."""
     readout: bool
     """Has the readout block (maximum of up to 15 classes on chip)."""
+    readout_erratum: bool
+    """Feature 4*i of the last core arrives at the readout block as class i + 1 (vendor's notebook on the readout)."""
     decimator: bool
     """Cores can pass one of every N output spikes."""
     congestion_balancer: bool
@@ -102,6 +104,7 @@ def _nine(name: str, *, kill_bits: bool, readout: bool, newer: bool) -> ChipTabl
         bias_words=(_KI,) * 9,
         kill_bits=kill_bits,
         readout=readout,
+        readout_erratum=newer,
         decimator=newer,
         congestion_balancer=newer,
     )
@@ -116,6 +119,7 @@ def _five(name: str) -> ChipTable:
         bias_words=(0, 0, 0, _KI, _KI),
         kill_bits=False,
         readout=False,
+        readout_erratum=False,
         decimator=False,
         congestion_balancer=False,
     )

@@ -108,7 +108,7 @@ class SpeckMapper(Mapper):
             placement=Placement.build(parts, [column.name for column in self.spec.placement_extras]),
             fit=report,
             inputs=tuple(Port(name, shape) for name, shape in inputs.items()),
-            outputs=tuple(Port(f"core{core}", shapes[core]) for core in monitored),
+            outputs=(*(Port(f"core{core}", shapes[core]) for core in monitored), *_readout_port(config)),
         )
 
     def _edit(self, mapping: Mapping, config: SpeckConfig) -> Sequence[FitRow | Finding]:
@@ -135,6 +135,13 @@ class SpeckMapper(Mapper):
                 )
             )
         return said
+
+
+def _readout_port(config: SpeckConfig) -> list[Port]:
+    """Where the classes of the readout block come out."""
+    block = config.readout
+    on = block.enable and (block.monitor_enable or block.readout_pin_monitor_enable)
+    return [Port("readout", (chips.READOUT_CLASSES_MAX,))] if on and any(routing.readout_feeds(config)) else []
 
 
 def _placed(config: SpeckConfig, mapping: Mapping) -> list[Any]:

@@ -13,8 +13,9 @@ from hal.intake import Checked
 from hal.mapping import Mapping
 from hal.recorder import Recorder
 from hal_dynapcnn import readout, routing
+from hal_dynapcnn.blocks import NO_EVENTS, ReadoutBlock, Report, SensorBlock
 from hal_dynapcnn.config import SpeckConfig, SpeckOpenOptions
-from hal_dynapcnn.engine import I64, U32, Shape3, Step, engine
+from hal_dynapcnn.engine import I64, Step, engine
 
 FIRST_CHUNK = 1024
 """Events handed to the emulator at first; the number follows what takes about CHUNK_S."""
@@ -29,17 +30,23 @@ class Player:
         config: SpeckConfig = mapping.config
         self.mapping = mapping
         self.options = options
-        self.leaky = any(layer.leak_enable for layer in config.cnn_layers)
         self.cores = len(config.cnn_layers)
-        self.ports = _ports(mapping)
+        leaky = [layer for layer in config.cnn_layers if layer.leak_enable]
+        self.clocks = {int(layer.leak_internal_slow_clk_enable) for layer in leaky}
+        self.sensor = SensorBlock(config)
+        self.readout = ReadoutBlock.of(config)
+        self.reported = readout.reported(mapping, recorded, self.readout.tap.core) if self.readout else {}
+        self.ports = readout.ports(mapping)
         # what is not monitored does not leave the chip
         self.taps: dict[str, list[readout.Tap]] = {}
         for tap in readout.taps(mapping, recorded):
-            if config.cnn_layers[tap.core].monitor_enable:
+            if config.cnn_layers[tap.core].monitor_enable and tap.key not in self.reported:
                 self.taps.setdefault(tap.key, []).append(tap)
         taps = [tap for group in self.taps.values() for tap in group]
+        wanted = {tap.core for tap in taps} | ({self.readout.tap.core} if self.readout else set())
         ordered = any(len(group) > 1 for group in self.taps.values())
-        self.engine = engine(config, self.ports, options, {tap.core for tap in taps}, ordered)
+        shapes = self.ports | ({"@dvs": routing.sensor_shape(config.dvs_layer)} if self.sensor.leads else {})
+        self.engine = engine(config, shapes, options, wanted, ordered)
         self.findings = _odd_findings(config, options) + _odd_readouts(taps)
         self.chunk = FIRST_CHUNK
         self.now_ns = 0
@@ -47,17 +54,33 @@ class Player:
     def reset(self) -> None:
         """State and clock back to the start."""
         self.engine.reset()
+        self.sensor.reset()
+        if self.readout is not None:
+            self.readout.reset()
         self.now_ns = 0
 
     def run(self, stimulus: Checked, duration_ns: int, recorder: Recorder) -> None:
         """Play a stimulus from the present state; what is under way at the end stays."""
-        ticks = self._ticks(stimulus, duration_ns)
-        self.engine.begin(*self._events(stimulus), ticks, np.zeros(ticks.size, np.int64), duration_ns)
-        longest, done = 0, not duration_ns
+        raw: Any = stimulus["@dvs"]
+        raw_t, raw_index = np.ascontiguousarray(raw["t"]), np.ascontiguousarray(raw["index"])
+        clocks = self._ticks(stimulus, duration_ns), self.sensor.ticks(raw_t)
+        seen = self.sensor.process(raw_t, raw_index, clocks, recorder)
+        events: list[Any] = [stimulus[name] for name in self.ports]
+        parts = [(part["t"], part["index"]) for part in events] + [seen] * self.sensor.leads
+        t, port, order = _merged([part[0] for part in parts])
+        index = np.concatenate([NO_EVENTS[1], *(part[1] for part in parts)])[order]
+        ticks, clock, _ = _merged([ticks if n in self.clocks else ticks[:0] for n, ticks in enumerate(clocks)])
+        self.engine.begin(t, port, index, ticks, clock, duration_ns)
+        longest, done, ticked = 0, not duration_ns, 0
         while not done:
             began = time.perf_counter()
             step = self.engine.advance(self.chunk)
             longest = max(longest, self._deliver(step, recorder))
+            if self.readout is not None:
+                mine = clocks[self.readout.clock]
+                up_to = int(np.searchsorted(mine, step.now, side="right"))
+                self._report(self.readout.read(step, mine[ticked:up_to]), recorder)
+                ticked = up_to
             recorder.advance(step.now)
             done = step.done
             self._adapt(time.perf_counter() - began)
@@ -74,21 +97,8 @@ class Player:
         elif took_s > 2 * CHUNK_S:
             self.chunk = max(self.chunk // 2, 64)
 
-    def _events(self, stimulus: Checked) -> tuple[I64, I64, U32]:
-        """Times, port numbers and indices; equal times in the order of the ports."""
-        parts: list[Any] = [stimulus[name] for name in self.ports]
-        t = np.concatenate([np.empty(0, np.int64), *(part["t"] for part in parts)])
-        port = np.repeat(np.arange(len(parts)), [part.size for part in parts])
-        index = np.concatenate([np.empty(0, np.uint32), *(part["index"] for part in parts)])
-        if len(parts) > 1:
-            order = np.argsort(t, kind="stable")
-            t, port, index = t[order], port[order], index[order]
-        return t, port, index
-
     def _ticks(self, stimulus: Checked, duration_ns: int) -> I64:
-        """Slow-clock ticks of this run that act on something: the port's, and those of the board's clock."""
-        if not self.leaky:
-            return np.empty(0, np.int64)
+        """Ticks of the outer slow clock in this run: the port's, and those of the board's own."""
         port: Any = stimulus["@slow_clock"]
         ticks = np.ascontiguousarray(port["t"])
         hz = self.options.slow_clock_hz
@@ -117,11 +127,8 @@ class Player:
                     counts["dropped_by_pooling"] = counts["dropped_by_pooling"] + lost * (
                         np.arange(self.cores) == tap.core
                     )
-            if len(group) == 1:
-                recorder.emit(key, times[0], indices[0])
-            else:
-                by_emission = np.argsort(np.concatenate(order))
-                recorder.emit(key, np.concatenate(times)[by_emission], np.concatenate(indices)[by_emission])
+            emission = slice(None) if len(group) == 1 else np.argsort(np.concatenate(order))
+            recorder.emit(key, np.concatenate(times)[emission], np.concatenate(indices)[emission])
         spans = step.stalls["t1"] - step.stalls["t0"]
         counts["stalled_ns"] = np.bincount(step.stalls["core"], spans, self.cores).astype(np.int64)
         for name, values in counts.items():
@@ -129,6 +136,20 @@ class Player:
         for core, t0, t1 in step.stalls.tolist():
             recorder.interval("stall", core, t0, t1)
         return int(spans.max(initial=0))
+
+    def _report(self, report: Report, recorder: Recorder) -> None:
+        """What the readout block put out."""
+        assert self.readout is not None
+        core = self.readout.tap.core
+        for key, size in self.reported.items():
+            there = report.index < size
+            recorder.emit(key, report.t[there], report.index[there])
+        lost = np.zeros(self.cores, np.int64)
+        lost[core] = report.lost
+        recorder.count("unclassified", lost)
+        for probe in self.mapping.record:
+            if probe.variable == "readout":
+                recorder.sample(probe.node, "readout", report.ticks, report.words[:, None].astype(np.float64))
 
     def _about_load(self, longest: int, recorder: Recorder) -> None:
         """What is left, and whether the chip stalled."""
@@ -174,12 +195,14 @@ class Player:
             recorder.sample(probe.node, "v", np.array([duration_ns - 1], np.int64), values[None, :])
 
 
-def _ports(mapping: Mapping) -> dict[str, Shape3]:
-    """Inputs of the chip, which are not the model's where the host has a part before it."""
-    model = mapping.on_chip
-    if model is None:
-        return {port.name: readout.three(port.shape) for port in mapping.inputs}
-    return {name: readout.three(model.nodes[name].output_shape) for name in model.inputs}
+def _merged(times: list[I64]) -> tuple[I64, I64, NDArray[np.intp]]:
+    """Sorted times, which list each came from, and the order; equal times in the order of the lists."""
+    t = np.concatenate([np.empty(0, np.int64), *times])
+    which = np.repeat(np.arange(len(times)), [part.size for part in times]).astype(np.int64)
+    if sum(part.size > 0 for part in times) < 2:
+        return t, which, np.arange(t.size)
+    order = np.argsort(t, kind="stable")
+    return t[order], which[order], order
 
 
 def _odd_findings(config: SpeckConfig, options: SpeckOpenOptions) -> list[Finding]:

@@ -42,6 +42,7 @@ EXTRAS = (
 COUNTERS = (
     Column(name="dropped_by_pooling", unit="events", meaning="spikes of an incomplete last row or column"),
     Column(name="decimated", unit="events", meaning="spikes that the output decimator held back"),
+    Column(name="unclassified", unit="events", meaning="spikes that belong to no class of the readout block"),
     Column(name="ticks", unit="ticks", meaning="slow-clock ticks that acted on a core"),
 )
 
@@ -75,11 +76,12 @@ def _spec(table: chips.ChipTable) -> DeviceSpec:
         observables=(
             Observable(variable="spikes", unit="events"),
             Observable(variable="v", unit="stored integer", at_once=None),
+            Observable(variable="readout", unit="21-bit word", per="node", at_once=1),
         ),
         config=SpeckConfig,
         map_options=SpeckMapOptions,
         open_options=SpeckOpenOptions,
-        ports=(Port("@slow_clock", (1,), "events"),),
+        ports=(Port("@dvs", chips.DVS_SHAPE, "events"), Port("@slow_clock", (1,), "events")),
         placement_extras=EXTRAS,
         counters=COUNTERS,
         cores=table.n_cores,

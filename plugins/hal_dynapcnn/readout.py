@@ -52,6 +52,7 @@ def taps(mapping: Mapping, recorded: dict[str, tuple[int, ...]]) -> list[Tap]:
         return [
             Tap(key=key, core=int(mapping.placement.where(key)["core"][0]), shape=three(shape))
             for key, shape in recorded.items()
+            if key != "readout"
         ]
     out = []
     for key in recorded:
@@ -61,6 +62,30 @@ def taps(mapping: Mapping, recorded: dict[str, tuple[int, ...]]) -> list[Tap]:
             core = int(mapping.placement.where(source)["core"][0])
             out.append(Tap(key=key, core=core, shape=shape, pool=pools.get(source, 1)))
     return out
+
+
+def ports(mapping: Mapping) -> dict[str, tuple[int, int, int]]:
+    """Inputs of the chip, which are not the model's where the host has a part before it."""
+    model = mapping.on_chip
+    if model is None:
+        return {port.name: three(port.shape) for port in mapping.inputs}
+    return {name: three(model.nodes[name].output_shape) for name in model.inputs}
+
+
+def reported(mapping: Mapping, recorded: dict[str, tuple[int, ...]], core: int) -> dict[str, int]:
+    """Keys that get the classes of the readout block instead of spikes, with their sizes: Outputs its core feeds.
+
+    Registers without a model have the key "readout".
+    """
+    model = mapping.on_chip
+    if model is None:
+        return {key: math.prod(shape) for key, shape in recorded.items() if key == "readout"}
+    sources = {p.target: p.source for p in model.projections() if p.target in model.outputs}
+    return {
+        key: math.prod(recorded[key])
+        for key, source in sources.items()
+        if key in recorded and int(mapping.placement.where(source)["core"][0]) == core
+    }
 
 
 def _pool(projection: Projection) -> int:

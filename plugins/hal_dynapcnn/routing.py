@@ -8,7 +8,7 @@ import attrs
 
 from hal.fit import Finding
 from hal_dynapcnn import chips
-from hal_dynapcnn.config import SpeckConfig
+from hal_dynapcnn.config import DvsLayerConfig, SpeckConfig
 
 Shape3 = tuple[int, int, int]
 
@@ -36,6 +36,22 @@ def ways(config: SpeckConfig) -> Iterator[Way]:
         for slot, to in enumerate(layer.destinations):
             if to.enable and to.layer != chips.READOUT_LAYER:
                 yield Way(core, to.layer, to.pooling, to.feature_shift, f"cnn_layers[{core}].destinations[{slot}]")
+
+
+def readout_feeds(config: SpeckConfig) -> Iterator[tuple[int, int]]:
+    """(core, pooling) of every destination that is the readout block."""
+    for core, layer in enumerate(config.cnn_layers):
+        for to in layer.destinations:
+            if to.enable and to.layer == chips.READOUT_LAYER:
+                yield core, to.pooling
+
+
+def sensor_shape(layer: DvsLayerConfig) -> Shape3:
+    """(features, y, x) of what the sensor block gives out; a region ends where the pooled map ends."""
+    _, height, width = chips.DVS_SHAPE
+    rows = min(layer.cut.y, height // layer.pooling.y - 1) - layer.origin.y + 1
+    columns = min(layer.cut.x, width // layer.pooling.x - 1) - layer.origin.x + 1
+    return 1 if layer.merge else 2, *((columns, rows) if layer.mirror_diagonal else (rows, columns))
 
 
 def in_use(config: SpeckConfig) -> list[int]:
@@ -94,9 +110,12 @@ def refusals(config: SpeckConfig) -> list[Finding]:
     if not in_use(config):
         no("entries", "no input and no sensor leads to a core", "give entries, or destinations to dvs_layer")
     for way in ways(config):
-        if isinstance(way.source, str):
+        if way.source == "@dvs":
+            f, y, x = sensor_shape(config.dvs_layer)
+        elif isinstance(way.source, str):
             continue
-        f, y, x = config.cnn_layers[way.source].dimensions.output_shape.shape
+        else:
+            f, y, x = config.cnn_layers[way.source].dimensions.output_shape.shape
         features, *size = config.cnn_layers[way.target].dimensions.input_shape.shape
         pooled = [y // way.pooling, x // way.pooling]
         if pooled != size:
@@ -104,17 +123,19 @@ def refusals(config: SpeckConfig) -> list[Finding]:
         elif way.shift + f > features:
             last = way.shift + f - 1
             no(way.where, f"delivers features {way.shift}..{last}, core {way.target} takes 0..{features - 1}")
-    if config.dvs_layer.pass_sensor_events or any(d.enable for d in config.dvs_layer.destinations):
-        no("dvs_layer", "the sensor block is not emulated")
-    if config.dvs_filter.enable:
-        no("dvs_filter", "the sensor's filter is not emulated")
-    if config.readout.enable or config.readout.monitor_enable:
-        no("readout", "the readout block is not emulated")
-    for core, layer in enumerate(config.cnn_layers):
-        if any(d.enable and d.layer == chips.READOUT_LAYER for d in layer.destinations):
-            no(f"cnn_layers[{core}].destinations", "the readout block is not emulated")
-        if layer.leak_enable and layer.leak_internal_slow_clk_enable:
-            no(f"cnn_layers[{core}].leak_internal_slow_clk_enable", "the sensor's clock is not emulated")
+    feeds = [core for core, _ in readout_feeds(config)]
+    if len(feeds) > 1:
+        no("readout", f"cores {', '.join(map(str, feeds))} lead to it; it reads one core")
+    if feeds and not chips.CHIPS[config.chip].readout:
+        no(f"cnn_layers[{feeds[0]}].destinations", f"{config.chip} has no readout block")
+    monitored = [core for core in in_use(config) if config.cnn_layers[core].monitor_enable]
+    if config.readout.monitor_enable and monitored:
+        which = ", ".join(map(str, monitored))
+        no(
+            "readout.monitor_enable",
+            f"while it sends its values no spikes can be monitored, and cores {which} are",
+            "switch monitor_enable of these cores off, or take readout_pin_monitor_enable",
+        )
     return said
 
 
@@ -133,6 +154,10 @@ def remarks(config: SpeckConfig) -> list[Finding]:
                 hint="keep feedback sparse; a deadlock makes a recording untrusted",
             )
         )
+    feeds = list(readout_feeds(config))
+    if config.readout.enable != bool(feeds):
+        reason = "nothing leads to it" if config.readout.enable else "it is off, and a core has it as destination"
+        said.append(Finding(level="note", node="", field="readout", reason=reason))
     reached = in_use(config)
     said += [
         Finding(
