@@ -31,6 +31,7 @@ __all__ = [
     "STATE_MAX",
     "STATE_MIN",
     "STRIDES",
+    "SYNOPS_PER_S",
     "THRESHOLD_LOW_FORBIDDEN",
     "WEIGHT_MAX",
     "WEIGHT_MIN",
@@ -54,6 +55,14 @@ READOUT_CLASSES_MAX: Final = 15  # plus "none"; sinabs documentation, available 
 READOUT_LAYER: Final = 12  # the readout block as a destination; datasheet, sinabs documentation on the readout layer
 DVS_EVENTS_LAYER: Final = 13  # layer number of monitored DVS pre-processing events; sinabs documentation
 DVS_SHAPE: Final = (2, 128, 128)  # (polarity, y, x); datasheet
+
+SYNOPS_PER_S: Final = 1e8
+"""Synaptic operations per second that one core can do; an assumption.
+
+That there is a limit per core is the vendor's word (training tips), its value is published nowhere. 1e8 agrees in order
+of magnitude with the published latency of 0.37 us per layer (3.36 us for nine layers, arXiv 2304.06793), if that is
+spent on the few tens of updates of one event.
+"""
 
 _KI = 1024
 
