@@ -49,20 +49,17 @@ POOLINGS: Final = (1, 2, 4)  # square, kernel = stride, per destination; datashe
 CORE_DESTINATIONS: Final = 2  # per core; datasheet 2.4
 DVS_DESTINATIONS: Final = 2  # of the DVS pre-processing block; datasheet 2.4
 WEIGHT_MIN, WEIGHT_MAX = -128, 127  # int8; samna reference
+SYNOPS_PER_S: Final = 1e8
+"""Synaptic operations per second of one core. Assumption: the limit of the cores is not published.
+
+An event takes 0.37 us per layer (3.36 us for nine layers, arXiv 2304.06793): the few tens of updates of a small kernel.
+"""
 STATE_MIN, STATE_MAX = -32768, 32767  # int16: state, thresholds, bias; datasheet table 3
 THRESHOLD_LOW_FORBIDDEN: Final = 0  # known chip bug, use -1; datasheet 3.2.4.6.3
 READOUT_CLASSES_MAX: Final = 15  # plus "none"; sinabs documentation, available network architecture
 READOUT_LAYER: Final = 12  # the readout block as a destination; datasheet, sinabs documentation on the readout layer
 DVS_EVENTS_LAYER: Final = 13  # layer number of monitored DVS pre-processing events; sinabs documentation
 DVS_SHAPE: Final = (2, 128, 128)  # (polarity, y, x); datasheet
-
-SYNOPS_PER_S: Final = 1e8
-"""Synaptic operations per second that one core can do; an assumption.
-
-That there is a limit per core is the vendor's word (training tips), its value is published nowhere. 1e8 agrees in order
-of magnitude with the published latency of 0.37 us per layer (3.36 us for nine layers, arXiv 2304.06793), if that is
-spent on the few tens of updates of one event.
-"""
 
 _KI = 1024
 
