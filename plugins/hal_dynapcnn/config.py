@@ -377,6 +377,13 @@ class SpeckMapOptions(config.MapOptions):
         minimum=1.0,
         maximum=16.0,
     )
+    synops_limits: Mapping[str, float] = setting(
+        doc="population -> most synaptic operations per second its core may be asked for at given rates, instead of "
+        "the assumed limit of a core",
+        unit="synops/s",
+        minimum=0,
+        factory=dict,
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -18,7 +18,7 @@ from hal.mapper import Mapper, Plan
 from hal.mapping import Fate, Mapping, Placement
 from hal.model import Model
 from hal.probes import recorded_events
-from hal_dynapcnn import chips, cores, integers, readout, routing
+from hal_dynapcnn import chips, cores, integers, readout, routing, synops
 from hal_dynapcnn.allocator import Allocation
 from hal_dynapcnn.config import (
     CnnLayerConfig,
@@ -62,6 +62,7 @@ class SpeckMapper(Mapper):
             allocation, orders = cores.assign(needs, chip, asked, layers)
             findings += orders
         rows += cores.memory_rows(layers, needs, allocation, chip)
+        rows += synops.rows(model, layers, allocation.cores, chip, options.synops_limits, rates_hz, findings)
         if any(finding.level == "refused" for finding in findings):
             return Plan(rows=rows, findings=findings)
         quantised = [integers.quantised_layer(layer, options.quantisation, findings) for layer in layers]

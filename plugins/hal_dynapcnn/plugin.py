@@ -60,6 +60,14 @@ def _resources(table: chips.ChipTable) -> tuple[Resource, ...]:
         Resource(name="features", unit="features", scope="core", limit=(chips.FEATURES_MAX,), source="flash layout"),
         Resource(name="kernel size", unit="pixels", scope="core", limit=(chips.KERNEL_MAX,), source="flash layout"),
         Resource(name="padding", unit="pixels", scope="core", limit=(chips.PADDING_MAX,), source=limits),
+        Resource(
+            name="synops/s",
+            unit="synops/s",
+            scope="core",
+            limit=(chips.SYNOPS_PER_S,) * table.n_cores,
+            when="run",
+            source="assumption: limits per core are not published; from 0.37 us per layer and event, arXiv 2304.06793",
+        ),
     )
 
 
