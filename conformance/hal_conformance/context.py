@@ -152,14 +152,15 @@ class Context:
             f"without a partner: neuron {index} at {t} ns (latency {latency} ns taken off)",
         )
 
-    def share(self, spikes: Records, wanted: Records) -> float:
+    def share(self, spikes: Records, wanted: Records, latency_ns: int = 0) -> float:
         """The share of spikes that agree, in the window of `same`: 1.0 for equal trains, as two empty ones are."""
         size = 1 + max((int(train["index"].max()) for train in (spikes, wanted) if train.size), default=0)
-        return agreement(spikes, wanted, size, window_ns=self._window_ns).share
+        return agreement(spikes, wanted, size, window_ns=self._window_ns, latency_ns=latency_ns).share
 
     @property
     def _window_ns(self) -> int:
-        return STEP_NS // 2 if self.spec.clock.kind == "continuous" else 0
+        # a device without steps may take its time; half a step tells every other answer apart
+        return 0 if self.spec.clock.kind == "clocked" else STEP_NS // 2
 
     def equal(self, what: str, one: Recording, other: Recording) -> None:
         """Fail unless two recordings hold the same bytes: spikes, signals, traces, counters, intervals, status."""

@@ -132,7 +132,7 @@ def test_a_witness_net_agrees_exactly_with_the_model_as_given_and_as_realised(ne
     order = rng.integers(0, 3, 200)
     stimulus = {"input": hal.events(np.arange(200) * 1000, order)}
     mapping = hal.mapper("speck2f").map(model)
-    with hal.open("speck2f") as chip:
+    with hal.open("speck2f", rate=None) as chip:
         chip.load(mapping)
         spikes = chip.run(stimulus, 200_000).spikes["output"]
     for against in (model, mapping.realised_model()):

@@ -196,7 +196,7 @@ def test_names_are_those_of_the_model(net: Any) -> None:
     assert [port.name for port in mapping.outputs] == ["output"]
     recording = net.run("speck2f", net.encoder(), {"input": VALUES}, 6000, record=["enc"])
     assert set(recording.spikes) == {"output", "enc"}
-    with hal.open("speck2f") as chip:
+    with hal.open("speck2f", rate=None) as chip:
         chip.load(mapping)
         with pytest.raises(hal.ConfigError, match="'enc'"):
             chip.run({"enc": EVENTS}, 6000)
@@ -218,7 +218,7 @@ def test_host_parts_go_on_from_run_to_run(net: Any, kind: str, cut: int) -> None
     model = getattr(net, kind)()
     rows = VALUES if kind == "encoder" else np.array([[1, 0], [0, 1], [1, 1], [0, 0], [1, 0], [0, 1]])
     whole = net.run("ideal", model, {"input": rows}, 6000)
-    with hal.open("speck2f") as chip:
+    with hal.open("speck2f", rate=None) as chip:
         chip.load(hal.mapper("speck2f").map(model))
         parts = [chip.run({"input": part}, len(part) * 1000) for part in (rows[:cut], rows[cut:])]
     if kind == "encoder":
@@ -233,7 +233,7 @@ def test_host_parts_go_on_from_run_to_run(net: Any, kind: str, cut: int) -> None
 @pytest.mark.parametrize("kind", ["readout", "encoder"])
 def test_a_reset_takes_the_host_along(net: Any, kind: str, mode: Reset) -> None:
     rows = VALUES if kind == "encoder" else np.array([[1, 0], [0, 1], [1, 1], [0, 0], [1, 0], [0, 1]])
-    with hal.open("speck2f") as chip:
+    with hal.open("speck2f", rate=None) as chip:
         chip.load(hal.mapper("speck2f").map(getattr(net, kind)()))
         first = chip.run({"input": rows}, 6000)
         other = chip.run({"input": rows}, 6000)
@@ -266,7 +266,7 @@ def test_host_parts_run_in_a_batch(net: Any, kind: str) -> None:
     rows = rng.random((3, 6, 2)) if kind == "encoder" else rng.integers(0, 2, (3, 6, 2))
     results = []
     for device in ("speck2f", "ideal"):
-        with hal.open(device) as chip:
+        with hal.open(device, **({"rate": None} if device == "speck2f" else {})) as chip:
             chip.load(hal.mapper(device).map(getattr(net, kind)()))
             results.append(chip.run_batch({"input": list(rows)}, 6000, workers=2))
     chip, ideal = results
@@ -280,7 +280,7 @@ def test_host_parts_run_in_a_batch(net: Any, kind: str) -> None:
 
 def test_an_event_batch_goes_through_the_host(net: Any) -> None:
     batch = EventBatch.of([EVENTS, EVENTS[:1], EVENTS[:0]])
-    with hal.open("speck2f") as chip:
+    with hal.open("speck2f", rate=None) as chip:
         chip.load(hal.mapper("speck2f").map(net.readout()))
         result = chip.run_batch({"input": batch}, 6000)
     for b in range(3):

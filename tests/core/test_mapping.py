@@ -581,7 +581,7 @@ def test_edited_registers_keep_the_placement_and_are_run(net: Any) -> None:
     edited = mapping.with_config(attrs.evolve(mapping.config, cnn_layers=tuple(layers)))
     assert edited.placement is mapping.placement
     assert (len(edited.losses), edited.realised) == (0, {})
-    with hal.open("speck2f") as chip:
+    with hal.open("speck2f", rate=None) as chip:
         chip.load(edited)
         spikes = chip.run({"input": hal.events([0, 1000, 2000, 3000], [0] * 4)}, 4000).spikes["output"]
     assert spikes["t"].tolist() == [1000, 3000]
@@ -612,7 +612,7 @@ def test_adopted_registers_run(net: Any) -> None:
     adopted = hal.mapper("speck2f").adopt(mapping.config)
     assert adopted.model is None
     (output,) = adopted.outputs
-    with hal.open("speck2f") as chip:
+    with hal.open("speck2f", rate=None) as chip:
         chip.load(adopted)
         recording = chip.run({adopted.inputs[0].name: hal.events([0, 1000], [0, 1])}, 2000)
     assert recording.spikes[output.name].tolist() == [(0, 0), (1000, 1)]
