@@ -20,7 +20,7 @@ from hal import intake
 from hal.capabilities import require
 from hal.config import OpenOptions
 from hal.errors import ConfigError, DeviceTimeoutError, HalError, Problem, StateError
-from hal.events import BatchStimulus, Port, Stimulus
+from hal.events import BatchStimulus, Port, Probe, Stimulus
 from hal.fit import Finding
 from hal.probes import probed_events, recorded_events
 from hal.spec import COUNTERS, Clock, Column, DeviceSpec, Reset
@@ -367,7 +367,7 @@ class Device(ABC):
             kind=self.kind,
             nodes={port.name: port.shape for port in self.mapping.outputs if port.kind == "events"} | self._probed(),
             signals={port.name: port.shape for port in self.mapping.outputs if port.kind == "signal"},
-            traces=tuple(probe for probe in self.mapping.record if probe.variable != "spikes"),
+            traces=tuple(self._trace(probe) for probe in self.mapping.record if probe.variable != "spikes"),
             cores=self.spec.cores,
             counters=self.spec.all_counters,
             t0_ns=self._t0_ns,
@@ -382,6 +382,11 @@ class Device(ABC):
     def recorded_events(self) -> dict[str, tuple[int, ...]]:
         """See `recorded_events`, for what is loaded."""
         return recorded_events(self.mapping)
+
+    def _trace(self, probe: Probe) -> Probe:
+        """The probe as recorded: what a node has once is one column."""
+        once = any(o.variable == probe.variable and o.per == "node" for o in self.spec.observables)
+        return attrs.evolve(probe, indices=(0,)) if once else probe
 
     def _probed(self) -> dict[str, tuple[int, ...]]:
         return probed_events(self.mapping)

@@ -48,7 +48,10 @@ class Observable:
 
 @attrs.frozen(kw_only=True)
 class FitRow:
-    """One resource at one place: how much is needed, how much there is."""
+    """One resource at one place: how much is needed, how much there is.
+
+    when: as of the resource; needed of a "run" row is what the rates given to `check` come to.
+    """
 
     resource: str
     place: str
@@ -57,6 +60,7 @@ class FitRow:
     limit: float = attrs.field(converter=float)
     unit: str
     hint: str = ""
+    when: Literal["map", "run"] = "map"
 
     @property
     def ok(self) -> bool:
@@ -98,8 +102,13 @@ class FitReport:
 
     @property
     def fits(self) -> bool:
-        """True when no row is over its limit and nothing is refused."""
+        """True when no row is over its limit, at the given rates either, and nothing is refused."""
         return all(row.ok for row in self.rows) and not self.refused
+
+    @property
+    def maps(self) -> bool:
+        """True when nothing stops the model from being mapped: a limit at run time does not."""
+        return all(row.ok for row in self.rows if row.when == "map") and not self.refused
 
     @property
     def refused(self) -> tuple[Finding, ...]:
@@ -115,7 +124,9 @@ class FitReport:
         """Every reason for not fitting, as the lines of an error."""
         over = [
             Problem(
-                f"needs {row.needed:g} {row.unit}" + ("" if row.unit == row.resource else f" of {row.resource}"),
+                f"needs {row.needed:g} {row.unit}"
+                + ("" if row.unit == row.resource else f" of {row.resource}")
+                + (" at the given rates" if row.when == "run" else ""),
                 f"{row.node} on {row.place}" if row.place else row.node,
                 limit=f"{row.limit:g}",
                 hint=row.hint,
@@ -143,7 +154,8 @@ class FitReport:
 
     def __str__(self) -> str:
         """A few lines of text; the command line prints tables instead."""
-        lines = [f"{self.device}: {'fits' if self.fits else 'does not fit'}"]
+        verdict = "fits" if self.fits else "does not fit at the given rates" if self.maps else "does not fit"
+        lines = [f"{self.device}: {verdict}"]
         lines += [f"  {problem}" for problem in self.problems()]
         lines += [f"  {finding.level}: {finding}" for finding in self.findings if finding.level != "refused"]
         return "\n".join(lines)

@@ -93,7 +93,17 @@ class Mapper(ABC):
         *,
         rates_hz: MappingABC[str, float] | None = None,
     ) -> FitReport:
-        """Does it fit, and every reason why not. rates_hz: events per second of whole nodes, for run-time limits."""
+        """Does it fit, and every reason why not.
+
+        Args:
+            model: a Model, a NIR file or graph.
+            options: of class `spec.map_options`, or its fields as a mapping.
+            rates_hz: events per second of whole nodes (Inputs, populations, Outputs), before any pooling; what
+                run-time limits are checked against. `Recording.rates_hz()` measures them. Without it, they are not.
+
+        Raises:
+            ConfigError: options or rates are wrong.
+        """
         model = self._model(model)
         return self._planned(model, self._options(options), (), None, 0, self._rates(model, rates_hz))[0]
 
@@ -298,6 +308,9 @@ class Mapper(ABC):
                 problems.append(
                     Problem("no such node", f"rates_hz[{name!r}]", hint=f"did you mean {near[0]!r}?" if near else "")
                 )
+            elif not (model.nodes[name].population or name in model.outputs):
+                limit = "an Input, a population or an Output"
+                problems.append(Problem("has no events of its own", f"rates_hz[{name!r}]", limit=limit))
             elif isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate < MAX_RATE_HZ:
                 problems.append(Problem("a rate is a number >= 0", f"rates_hz[{name!r}]", value=rate, limit="Hz"))
         if problems:

@@ -114,6 +114,28 @@ class Recording:
         size = int(np.prod(shape, dtype=np.int64))
         return np.bincount(self.spikes[node]["index"], minlength=size).astype(np.int64).reshape(shape)
 
+    def rates_hz(self) -> dict[str, float]:
+        """Events per second of model time of every recorded node and of every Input fed with events.
+
+        A rate is of the whole node, whatever its shape: all its events divided by `duration_ns`. Signals and ports of
+        the chip (`@...`) have none. `Mapper.check(model, rates_hz=recording.rates_hz())` takes them.
+
+        Raises:
+            ConfigError: the run lasted 0 ns, or it was broken off or lost a part, so that how long these events took
+                is not known. FormatError: the stimulus on disk is damaged.
+        """
+        if not self.duration_ns:
+            raise ConfigError("a run of 0 ns has no rates", duration_ns=0)
+        if self.status == "interrupted":
+            raise ConfigError(
+                "an interrupted recording has no rates: how long its events took is not known",
+                hint="record again; what there is stands in .event_count(node)",
+            )
+        fed = {name: events for name, events in self.stimulus.items() if not name.startswith("@")}
+        counts = {name: len(events) for name, events in fed.items() if not isinstance(events, Signal)}
+        counts |= {node: self.event_count(node) for node in self.header.nodes}
+        return {node: count / (self.duration_ns * 1e-9) for node, count in counts.items()}
+
     def raster(self, node: str, step_ns: int | None = None) -> NDArray[np.int32]:
         """Events per step and neuron, (T, *shape); T covers the whole run, a last part of a step included.
 

@@ -24,8 +24,9 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .dynapcnn_kernel import PROGRESS, run_core
+from .dynapcnn_kernel import run_core
 from .dynapcnn_layout import CoreParams, Layout, Link, OddPolicy, to_state
+from .dynapcnn_records import PROGRESS
 
 __all__ = ["Chain", "ChainResult", "CoreParams", "CoreResult", "OddPolicy"]
 
@@ -106,6 +107,9 @@ class Chain:
             raise ValueError("a chain needs at least one core")
         if odd not in ("drop", "keep"):
             raise ValueError(f"odd is 'drop' or 'keep', not {odd!r}")
+        for number, core in enumerate(cores):
+            if core.every > 1 or core.killed is not None or core.leak_internal:
+                raise ValueError(f"core {number} has a decimator, killed neurons or an inner clock: needs a Network")
         links = [Link(cores[0].in_shape, 1, 0)]
         for number, (one, two) in enumerate(pairwise(cores), start=1):
             f, height, width = one.out_shape

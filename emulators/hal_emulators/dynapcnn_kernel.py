@@ -1,4 +1,4 @@
-"""Compiled heart of the DynapCNN emulator: one input event through one core, and the loop over a core's events.
+"""Compiled heart of the DynapCNN emulator: one event through one core, the loop over a core's events, and the network.
 
 Everything numba compiles for this family lives in this one file, because numba's disk cache is renewed only when the
 file of the calling function changes.
@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._jit import njit, njit_inlined
+from .dynapcnn_records import Stop
 
-__all__ = ["CORE", "LANES", "LINK", "PROGRESS", "apply_leak", "deliver", "run_core"]
+__all__ = ["LANES", "apply_leak", "deliver", "run_core", "run_network"]
 
 _ir: Any = importlib.import_module("llvmlite.ir")
 _extending: Any = importlib.import_module("numba.extending")
@@ -30,41 +31,8 @@ _cgutils: Any = importlib.import_module("numba.core.cgutils")
 LANES = 32  # neurons per block: one 512-bit register of int16; narrower machines split a block, results are the same
 _ALL_LANES = 0xFFFFFFFF
 
-CORE = np.dtype(
-    [
-        ("width", "<i8"),  # columns of the output map
-        ("features", "<i8"),
-        ("neurons", "<i8"),
-        ("state", "<i8"),  # start of this core's block in the state array
-        ("weights", "<i8"),  # start in the weight array
-        (
-            "targets",
-            "<i8",
-        ),  # start in the table "position in a run -> flat output index of that neuron in row 0, column 0"
-        ("bias", "<i8"),  # start in the bias array
-        ("channel_step", "<i8"),  # weights per input channel
-        ("row_step", "<i8"),  # weights per kernel row
-        ("threshold_high", "<i2"),
-        ("threshold_low", "<i2"),
-        ("keep", "<i2"),  # and-mask of the state after a spike: -1 keeps v - threshold, 0 returns to zero
-        ("leak", "<i2"),  # 1: ticks act on this core
-    ],
-    align=True,
-)
-"""What the kernels need to know of one core; one record per core."""
-
-LINK = np.dtype([("plane", "<u4"), ("width", "<u4"), ("rows", "<i8"), ("columns", "<i8"), ("core", "<i8")], align=True)
-"""How the events of one source reach core `core`.
-
-`plane` and `width` split a flat source index (c*H + y)*W + x; `rows` and `columns` are starts in the reach table, which
-holds for every source row (column) the first output row (column) reached, how many, and the stored position of the
-first kernel row (column). The source's pooling is part of the table. A count of -1 marks what pooling drops.
-"""
-
-PROGRESS = np.dtype(
-    [(name, "<i8") for name in ("event", "tick", "out", "events_in", "synops", "saturated", "dropped")], align=True
-)
-"""Where a core's loop stands and what it has counted; written back when the loop leaves."""
+_IDLE, _BUSY, _SENDING = 0, 1, 2
+_DONE, _BUDGET, _OUT_FULL, _QUEUE_FULL, _STALLS_FULL, _ENDLESS = (int(stop) for stop in Stop)
 
 
 def _define_update_block(
@@ -231,7 +199,8 @@ def run_core(
         while tick < n_ticks and ticks[tick] <= now:
             saturated += apply_leak(core, state, bias)
             tick += 1
-        channel = np.int64(index[event] // link.plane)  # 32-bit division; the rest in the kernel's index type
+        # 32-bit division; the rest in the kernel's index type
+        channel = np.int64(index[event] // link.plane) + link.shift
         place = np.uint32(index[event] % link.plane)
         row = link.rows + np.int64(place // link.width)
         column = link.columns + np.int64(place % link.width)
@@ -261,3 +230,244 @@ def run_core(
     progress.event, progress.tick, progress.out = event, tick, n_out
     progress.events_in, progress.synops, progress.saturated, progress.dropped = events_in, synops, saturated, dropped
     return done
+
+
+@njit_inlined
+def _ns(cell: Any, updates: int) -> np.int64:
+    """How long so many updates take; parts of a ns are kept for the next time, so that rates are exact."""
+    total = updates * cell.cost + cell.carry
+    whole = np.int64(total)
+    cell.carry = total - whole
+    return whole
+
+
+@njit_inlined
+def _tick(core: Any, cell: Any, now: int, state: NDArray[np.int16], bias: NDArray[np.int16]) -> None:
+    """One slow-clock tick on one core, which is busy with it for one update per neuron.
+
+    A core that waits to send uses the time it has anyway.
+    """
+    cell.saturated += apply_leak(core, state, bias)
+    cell.ticks += 1
+    if cell.status == _BUSY:
+        cell.until += _ns(cell, core.neurons)
+    elif cell.status == _IDLE:
+        span = _ns(cell, core.neurons)
+        if span > 0:
+            cell.status, cell.until = _BUSY, now + span
+            cell.to_send = cell.sent = 0
+
+
+@njit_inlined
+def _serve(
+    core: Any,
+    cell: Any,
+    link: Any,
+    index: np.uint32,
+    now: int,
+    reach: NDArray[np.int32],
+    state: NDArray[np.int16],
+    weights: NDArray[np.int8],
+    targets: NDArray[np.uint32],
+    killed: NDArray[np.bool_],
+    emit: NDArray[np.uint32],
+) -> None:
+    """Take one event in; what it makes fire is sent when the time that takes is over."""
+    channel = np.int64(index // link.plane) + link.shift
+    place = np.uint32(index % link.plane)
+    row = link.rows + np.int64(place // link.width)
+    column = link.columns + np.int64(place % link.width)
+    rows = (np.int64(reach[row, 0]), np.int64(reach[row, 1]), np.int64(reach[row, 2]))
+    columns = (np.int64(reach[column, 0]), np.int64(reach[column, 1]), np.int64(reach[column, 2]))
+    end, overflowed = deliver(core, channel, rows, columns, state, weights, targets, emit, cell.emit)
+    if cell.killed >= 0:
+        alive = cell.emit
+        for spike in range(cell.emit, end):
+            if not killed[cell.killed + np.int64(emit[spike])]:
+                emit[alive] = emit[spike]
+                alive += 1
+        end = alive
+    updates = rows[1] * columns[1] * core.features
+    cell.events_in += 1
+    cell.synops += updates
+    cell.saturated += overflowed
+    cell.to_send, cell.sent, cell.slot = end - cell.emit, 0, 0
+    span = _ns(cell, updates)
+    cell.until = now + span
+    cell.status = _BUSY if span > 0 else _SENDING
+
+
+@njit
+def run_network(
+    clock: NDArray[np.void],
+    cells: NDArray[np.void],
+    stack: NDArray[np.int64],
+    links: NDArray[np.void],
+    cores: NDArray[np.void],
+    reach: NDArray[np.int32],
+    state: NDArray[np.int16],
+    weights: NDArray[np.int8],
+    targets: NDArray[np.uint32],
+    bias: NDArray[np.int16],
+    killed: NDArray[np.bool_],
+    ports: NDArray[np.int64],
+    event_t: NDArray[np.int64],
+    event_port: NDArray[np.int64],
+    event_index: NDArray[np.uint32],
+    tick_t: NDArray[np.int64],
+    tick_clock: NDArray[np.int64],
+    emit: NDArray[np.uint32],
+    queue_index: NDArray[np.uint32],
+    queue_link: NDArray[np.int64],
+    out_t: NDArray[np.int64],
+    out_core: NDArray[np.int64],
+    out_index: NDArray[np.uint32],
+    stalls: NDArray[np.void],
+    horizon: int,
+    budget: int,
+) -> int:
+    """Cores that hand events on to each other, up to but without time `horizon`; a `Stop`.
+
+    What can happen at one moment happens depth first: a stack holds the sources that are at work, and a core that takes
+    an event in goes on top of whoever sent it. With cost 0 that is the untimed rule: everything an event causes is over
+    before the next one. `ports` (n, 2) first link and number of links of every kind of stimulus. At equal times ticks
+    come first, then cores that are ready, then the stimulus.
+    """
+    me = clock[0]
+    n_cores = len(cells) - 1
+    source = cells[n_cores]
+    used = 0
+    while True:
+        if me.top == 0:
+            moment, what = np.int64(horizon), -2
+            if me.tick < len(tick_t) and tick_t[me.tick] < moment:
+                moment, what = tick_t[me.tick], -1
+            for number in range(n_cores):
+                if cells[number].status == _BUSY and cells[number].until < moment:
+                    moment, what = cells[number].until, number
+            if me.event < len(event_t) and source.waits_for < 0 and max(event_t[me.event], me.now) < moment:
+                moment, what = max(event_t[me.event], me.now), n_cores
+            if what == -2:
+                return _DONE
+            if moment > me.now:
+                me.now, me.since = moment, 0
+            if what == -1:
+                for number in range(n_cores):
+                    if cores[number].leak == tick_clock[me.tick] + 1:
+                        _tick(cores[number], cells[number], me.now, state, bias)
+                me.tick += 1
+            else:
+                cells[what].status = _SENDING
+                stack[0] = what
+                me.top = 1
+            continue
+        if used >= budget:
+            return _BUDGET
+        who = stack[me.top - 1]
+        cell = cells[who]
+        if who == n_cores:
+            if me.event == len(event_t) or event_t[me.event] > me.now:
+                me.top -= 1
+                continue
+            port = event_port[me.event]
+            first = ports[port, 0]
+            if cell.slot == 0:
+                cell.slot = 1
+            if cell.slot > ports[port, 1]:
+                if event_t[me.event] < me.now:
+                    cells[links[first].core].late += 1
+                    me.latest = max(me.latest, me.now - event_t[me.event])
+                me.event += 1
+                cell.slot = me.since = 0
+                used += 1
+                continue
+            index = event_index[me.event]
+        elif cell.status == _SENDING:
+            if cell.sent == cell.to_send:
+                cell.status = _IDLE
+                continue
+            index = emit[cell.emit + cell.sent]
+            if cell.slot == 0:
+                if me.out == len(out_t):
+                    return _OUT_FULL
+                cell.passed += 1
+                goes_on = cell.passed >= cell.every
+                if cell.recorded and (goes_on or me.monitor_all):
+                    out_t[me.out], out_core[me.out], out_index[me.out] = me.now, who, index
+                    me.out += 1
+                cell.events_out += 1
+                if not goes_on:
+                    cell.decimated += 1
+                    cell.sent += 1
+                    continue
+                cell.passed = 0
+                cell.slot = 1
+            if cell.slot > cell.n_links:
+                cell.sent += 1
+                cell.slot = 0
+                continue
+            first = cell.first_link
+        else:
+            if cell.fill == 0:
+                me.top -= 1
+                continue
+            me.since += 1
+            if me.since > me.endless:
+                return _ENDLESS
+            index = queue_index[who, cell.head]
+            link = links[queue_link[who, cell.head]]
+            cell.head = (cell.head + 1) % queue_index.shape[1]
+            cell.fill -= 1
+            _serve(cores[who], cell, link, index, me.now, reach, state, weights, targets, killed, emit)
+            used += 1
+            if cell.status == _BUSY:
+                me.top -= 1
+            if cell.waiters:
+                next_one = -1
+                for number in range(n_cores + 1):
+                    if cells[number].waits_for == who and (next_one < 0 or cells[number].turn < cells[next_one].turn):
+                        next_one = number
+                cells[next_one].waits_for = -1
+                cell.waiters -= 1
+                cell.stall_to = me.now
+                stack[me.top] = next_one
+                me.top += 1
+            continue
+        # one event to one destination
+        number = first + cell.slot - 1
+        link = links[number]
+        place = np.uint32(index % link.plane)
+        if reach[link.rows + place // link.width, 1] < 0 or reach[link.columns + place % link.width, 1] < 0:
+            cell.dropped_by_pooling += 1
+            cell.slot += 1
+            continue
+        target = cells[link.core]
+        if target.fill >= target.depth:
+            if target.balancer:
+                target.dropped += 1
+                cell.slot += 1
+                continue
+            if me.unlimited:
+                return _QUEUE_FULL
+            if target.waiters == 0 and target.stall_to < me.now:
+                # not the continuation of the last stall, which is now known to be over
+                if target.stall_from >= 0:
+                    if me.stalls == len(stalls):
+                        return _STALLS_FULL
+                    stall = stalls[me.stalls]
+                    stall.core, stall.t0, stall.t1 = link.core, target.stall_from, target.stall_to
+                    me.stalls += 1
+                target.stall_from = me.now
+            target.waiters += 1
+            cell.waits_for = link.core
+            cell.turn = me.turn
+            me.turn += 1
+            me.top -= 1
+            continue
+        at = (target.head + target.fill) % queue_index.shape[1]
+        queue_index[link.core, at], queue_link[link.core, at] = index, number
+        target.fill += 1
+        cell.slot += 1
+        if target.status == _IDLE:
+            stack[me.top] = link.core
+            me.top += 1

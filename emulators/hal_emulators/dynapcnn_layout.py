@@ -9,7 +9,8 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .dynapcnn_kernel import CORE, LANES, LINK
+from .dynapcnn_kernel import LANES
+from .dynapcnn_records import CORE, LINK
 
 __all__ = ["CoreParams", "Layout", "Link", "OddPolicy", "to_state"]
 
@@ -56,6 +57,14 @@ def to_state(values: ArrayLike) -> NDArray[np.int16]:
     return _integers(values, np.int16, 3)
 
 
+def _flags(values: ArrayLike) -> NDArray[np.bool_]:
+    array = np.array(values, order="C")
+    if array.dtype != np.bool_:
+        raise TypeError(f"expected flags, got an array of {array.dtype}")
+    array.setflags(write=False)
+    return array
+
+
 def _int16(_: object, attribute: attrs.Attribute[int], value: int) -> None:
     if not -32768 <= value <= 32767:
         raise ValueError(f"{attribute.name} = {value} exceeds -32768..32767")
@@ -83,8 +92,16 @@ class CoreParams:
     """(y, x)."""
     return_to_zero: bool = False
     leak_enable: bool = False
+    leak_internal: bool = False
+    """Ticks come from the clock inside the chip, which counts sensor events."""
+    balancer: bool = False
+    """Drop an event that finds the input buffer full, instead of letting its sender wait."""
+    every: int = 1
+    """Decimator: one output spike of so many goes on."""
+    killed: NDArray[np.bool_] | None = attrs.field(default=None, converter=attrs.converters.optional(_flags))
+    """(f_out, y, x): neurons that never fire; none if None."""
     pooling: int = 1
-    """Sum pooling towards the next core, kernel = stride; of no effect on the last core of a chain."""
+    """Sum pooling towards the next core of a chain, kernel = stride. In a network its links say it."""
     initial_state: NDArray[np.int16] | None = attrs.field(default=None, converter=attrs.converters.optional(to_state))
     """(f_out, y, x), int16; zeros if None."""
 
@@ -98,14 +115,19 @@ class CoreParams:
             raise ValueError(f"weights need shape (f_out, f_in, k, k) without zeros, got {self.weights.shape}")
         if len(self.in_shape) != 3 or min(self.in_shape) < 1 or self.in_shape[0] != f_in:
             raise ValueError(f"in_shape {self.in_shape} does not suit weights for {f_in} input channels")
-        if min(self.stride) < 1 or min(self.padding) < 0 or self.pooling < 1:
-            raise ValueError(f"stride {self.stride}, padding {self.padding} or pooling {self.pooling} out of range")
+        if min(self.stride) < 1 or min(self.padding) < 0 or self.pooling < 1 or self.every < 1:
+            raise ValueError(
+                f"stride {self.stride}, padding {self.padding}, pooling {self.pooling} or every {self.every} is out of "
+                "range"
+            )
         if min(self.out_shape) < 1:
             raise ValueError(f"kernel {height} does not fit input {self.in_shape} with padding {self.padding}")
         if self.bias.shape != (f_out,):
             raise ValueError(f"bias needs shape ({f_out},), got {self.bias.shape}")
         if self.initial_state is not None and self.initial_state.shape != self.out_shape:
             raise ValueError(f"initial_state needs shape {self.out_shape}, got {self.initial_state.shape}")
+        if self.killed is not None and self.killed.shape != self.out_shape:
+            raise ValueError(f"killed needs shape {self.out_shape}, got {self.killed.shape}")
 
     @property
     def out_shape(self) -> tuple[int, int, int]:
@@ -127,6 +149,8 @@ class Link:
     pooling: int
     target: int
     """Number of the core the events go to."""
+    shift: int = 0
+    """Added to the channel."""
 
 
 def _stored_order(kernel: int, stride: int) -> list[int]:
@@ -200,7 +224,8 @@ class Layout:
             record["width"], record["features"], record["neurons"] = width, f, f * height * width
             record["channel_step"], record["row_step"] = kernel * kernel * f, kernel * f
             record["threshold_high"], record["threshold_low"] = core.threshold_high, core.threshold_low
-            record["keep"], record["leak"] = 0 if core.return_to_zero else -1, core.leak_enable
+            record["keep"] = 0 if core.return_to_zero else -1
+            record["leak"] = core.leak_enable * (1 + core.leak_internal)
             record["weights"] = weights.put(_stored_weights(core))
             record["bias"] = bias.put(core.bias)
             run = np.arange(f * min(kernel, width))  # no event reaches more columns than the kernel has
@@ -210,7 +235,8 @@ class Layout:
         for link, record in zip(links, self.links, strict=True):
             core = cores[link.target]
             _, height, width = link.source_shape
-            record["plane"], record["width"], record["core"] = height * width, width, link.target
+            record["plane"], record["width"] = height * width, width
+            record["core"], record["shift"] = link.target, link.shift
             record["rows"] = reach.put(_reach(core, 0, height, link.pooling, odd))
             record["columns"] = reach.put(_reach(core, 1, width, link.pooling, odd))
         weights.put(np.zeros(LANES, np.int8))  # the kernels read whole blocks

@@ -109,7 +109,12 @@ def check(
     dt: StepText = None,
     option: MapPairs = NONE,
     approximate: Words = NONE,
-    rate: Annotated[list[str], typer.Option(metavar="NODE=20kHz", help="Events per second of a whole node.")] = NONE,
+    rate: Annotated[
+        list[str], typer.Option(metavar="NODE=20kHz", help="Events per second of a whole node, for run-time limits.")
+    ] = NONE,
+    rate_from: Annotated[
+        Text, typer.Option(metavar="RECORDING", help="Rates as recorded; what --rate says comes first.")
+    ] = None,
     drop_batch_axis: DropBatch = False,
     as_json: Json = False,
 ) -> Job:
@@ -125,7 +130,7 @@ def check(
         approximate=approximate,
         drop_batch_axis=drop_batch_axis,
     )
-    return partial(fitting.check, given, rate, as_json=as_json)
+    return partial(fitting.check, given, rate, rate_from, as_json=as_json)
 
 
 @app.command(name="map")

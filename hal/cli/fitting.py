@@ -9,28 +9,31 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from hal.cli import arguments, fitview, resolve
-from hal.cli.failures import FAILED, BadUsageError
+from hal.cli.failures import FAILED, BadUsageError, note, usage
 from hal.cli.show import Page, print_json
 from hal.errors import DoesNotFitError, HalError
 
 if TYPE_CHECKING:
     from hal.mapping import Mapping
+    from hal.model import Model
 
 
-def check(given: resolve.ModelArguments, rate: Sequence[str], *, as_json: bool) -> int:
-    """Print what fits and what does not; 1 when anything does not."""
+def check(given: resolve.ModelArguments, rate: Sequence[str], rate_from: str | None, *, as_json: bool) -> int:
+    """Print what fits and what does not; 1 when anything does not. rate: NODE=20kHz; rate_from: a recording."""
     from hal import registry
 
     spec = resolve.device(given.device)
-    rates = arguments.rates(rate)
+    said = arguments.rates(rate)
     options = resolve.map_options(given, spec)
     model = resolve.model(given)
     mapper = registry.mapper(spec.name)
-    for node in rates:
+    for node in said:
         resolve.known_node(node, model, "--rate")
-    report = mapper.check(model, options, rates_hz=rates or None)
+    rates = ({} if rate_from is None else _measured(rate_from, model)) | said
+    with usage():
+        report = mapper.check(model, options, rates_hz=rates or None)
     fates: tuple[Any, ...] = ()
-    if report.fits:
+    if report.maps:
         fates = mapper.map(model, options).fates
     verdicts = fitview.verdicts(model, report, fates)
     if as_json:
@@ -40,8 +43,28 @@ def check(given: resolve.ModelArguments, rate: Sequence[str], *, as_json: bool) 
         fitview.title(page, given.model, model, report)
         fitview.nodes(page, verdicts)
         fitview.resources(page, report)
+        fitview.at_rates(page, report)
         fitview.findings(page, report)
     return 0 if report.fits else FAILED
+
+
+def _measured(path: str, model: Model) -> dict[str, float]:
+    """Events per second of the nodes of a recording that the model has."""
+    from hal.recording import read_recording
+
+    recording = read_recording(resolve.existing(path, "--rate-from"))
+    with usage():
+        rates = recording.rates_hz()
+    strange = [node for node in rates if node not in model.nodes]
+    if len(strange) == len(rates):
+        listed = ", ".join(strange) or "nothing"
+        raise BadUsageError(
+            f"--rate-from {path}: the model has none of the nodes recorded ({listed})",
+            hint=f"record it with this model; nodes: {', '.join(model.order())}",
+        )
+    if strange:
+        note(f"--rate-from {path}: the model has no {', '.join(strange)}; the rates of these are left out")
+    return {node: rate for node, rate in rates.items() if node in model.nodes}
 
 
 def map_(given: resolve.ModelArguments, *, seed: int, record: Sequence[str], out: str | None, as_json: bool) -> int:

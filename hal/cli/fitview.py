@@ -10,15 +10,23 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from hal.cli.show import Page, add, assemble, duration, number, shape, spans, styled, table
+from hal.cli.show import Page, add, assemble, duration, number, quantity, shape, spans, styled, table
 
 if TYPE_CHECKING:
     from hal.fit import Finding, FitReport, FitRow
     from hal.mapping import Fate, Mapping
     from hal.model import Model
 
-Word = Literal["fits", "changed", "refused", "host", "folded"]
-STYLES: Final = {"fits": "green", "changed": "yellow", "refused": "bold red", "host": "cyan", "folded": "dim"}
+Word = Literal["fits", "changed", "over", "refused", "host", "folded"]
+STYLES: Final = {
+    "fits": "green",
+    "changed": "yellow",
+    "over": "bold yellow",
+    "refused": "bold red",
+    "host": "cyan",
+    "folded": "dim",
+}
+"""over: it maps, and needs more than there is at the given rates."""
 LEVELS: Final = (
     ("refused", "Refused: does not run", "bold red"),
     ("changed", "Changed: runs, and not as the model says", "yellow"),
@@ -53,12 +61,15 @@ def _verdict(model: Model, name: str, report: FitReport, fate: Fate | None) -> V
     node = model.nodes[name]
     word: Word = "fits"
     why = ""
-    over = [f"{row.resource} on {row.place}" if row.place else row.resource for row in report.rows if _over(row, name)]
+    over = [_where(row) for row in report.rows if _over(row, name) and row.when == "map"]
+    running = [_where(row) for row in report.rows if _over(row, name) and row.when == "run"]
     refused = [finding.field or finding.reason for finding in report.refused if finding.node == name]
     changed = [finding.field for finding in report.changed if finding.node == name]
     host = fate.fate == "host" if fate else any(f.node == name and f.field == "host" for f in report.findings)
     if over or refused:
         word, why = "refused", ", ".join(dict.fromkeys(over + refused))
+    elif running:
+        word, why = "over", ", ".join(dict.fromkeys(running))
     elif changed:
         word, why = "changed", ", ".join(dict.fromkeys(changed))
     elif host:
@@ -76,12 +87,17 @@ def _over(row: FitRow, node: str) -> bool:
     return row.node == node and not row.ok
 
 
+def _where(row: FitRow) -> str:
+    return f"{row.resource} on {row.place}" if row.place else row.resource
+
+
 # --- check ----------------------------------------------------------------------------------------------------------
 
 
 def title(page: Page, path: str, model: Model, report: FitReport) -> None:
     """Which model on which device, and the verdict."""
-    fits = styled("fits", "bold green") if report.fits else styled("does not fit", "bold red")
+    at_rates = " at the given rates" if report.maps else ""
+    fits = styled("fits", "bold green") if report.fits else styled(f"does not fit{at_rates}", "bold red")
     page.heading(assemble((path, "bold"), " on ", (report.device, "bold"), ": ", fits))
     page.line(about(model), "dim")
 
@@ -108,7 +124,7 @@ def nodes(page: Page, rows: Sequence[Verdict]) -> None:
 
 def resources(page: Page, report: FitReport) -> None:
     """One line per resource and place; of limits that hold for each node, what comes nearest or is over."""
-    rows = _worst(report.rows)
+    rows = _worst([row for row in report.rows if row.when == "map"])
     if not rows:
         return
 
@@ -116,14 +132,42 @@ def resources(page: Page, report: FitReport) -> None:
         units = [] if level else ["unit"]
         made = table("resource", "place", "node", "needed", "limit", *units, "used", "", right=("needed", "limit"))
         for row in rows:
-            mark = styled("") if row.ok else styled("over", "bold red")
-            used = page.bar(share(row), BARS[level]) + styled(f" {_percent(share(row)):>5}")
             unit = [] if level else [styled(row.unit, "dim")]
-            add(made, row.resource, row.place or "each", row.node, row.needed, row.limit, *unit, used, mark)
+            share_of = _used(page, row, level)
+            add(made, row.resource, row.place or "each", row.node, row.needed, row.limit, *unit, *share_of)
         return made
 
     page.heading("Resources")
     page.fitting(build)
+
+
+def at_rates(page: Page, report: FitReport) -> None:
+    """What nodes need at the given rates: one line per row, in the model's order, and what helps where it is over."""
+    rows = [row for row in report.rows if row.when == "run"]
+    if not rows:
+        return
+
+    def build(level: int) -> Table:
+        made = table("node", "place", "resource", "needed", "limit", "used", "", right=("needed", "limit"))
+        for row in rows:
+            needed, limit = (quantity(value, row.unit) for value in (row.needed, row.limit))
+            add(made, row.node, row.place, row.resource, needed, limit, *_used(page, row, level))
+        return made
+
+    page.heading("At the given rates")
+    page.fitting(build)
+    over = [row for row in rows if not row.ok]
+    if over:
+        page.heading("Over a limit at the given rates: maps, and does not keep up", "yellow")
+    for row in over:
+        need = f"needs {quantity(row.needed, row.unit)}, limit {quantity(row.limit, row.unit)}"
+        _say(page, " on ".join(filter(None, (row.node, row.place))), need, row.hint)
+
+
+def _used(page: Page, row: FitRow, level: int) -> tuple[Text, Text]:
+    """Bar and per cent of the limit, and a word where it is over."""
+    mark = styled("") if row.ok else styled("over", "bold red")
+    return page.bar(share(row), BARS[level]) + styled(f" {_percent(share(row)):>5}"), mark
 
 
 def _worst(rows: Sequence[FitRow]) -> list[FitRow]:
@@ -155,7 +199,7 @@ def findings(page: Page, report: FitReport, levels: Sequence[str] = ("refused", 
     """Everything there is to say, by gravity; what holds for several nodes is said once."""
     for level, heading, style in LEVELS:
         said = _grouped(finding for finding in report.findings if finding.level == level)
-        over = [row for row in report.rows if not row.ok] if level == "refused" else []
+        over = [row for row in report.rows if not row.ok and row.when == "map"] if level == "refused" else []
         if level not in levels or not (said or over):
             continue
         page.heading(styled(heading, style))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from hal.cli import arguments, feeding, resolve, runview
+from hal.cli import arguments, feeding, loadview, resolve, runview
 from hal.cli.failures import BadUsageError, BrokenOffError, note
 from hal.cli.fitting import summary
 from hal.cli.show import Page, print_json
@@ -216,6 +216,7 @@ def _document(mapping: Mapping, feed: feeding.Feed, took: runview.Took) -> dict[
         "path": None if recording.path is None else str(recording.path),
         "spikes": {node: recording.event_count(node) for node in recording.header.nodes},
         "outputs": {result.name: result.to_json() for result in runview.results(mapping, recording)},
+        "load": [load.to_json() for load in loadview.loads(mapping, recording)],
         "stats": {counter: per_core.tolist() for counter, per_core in recording.stats.items()},
         "recording": recording.to_json(),
         "mapping": summary(mapping),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from hal.cli import fitview
+from hal.cli import fitview, loadview
 from hal.cli.show import Page, add, assemble, duration, number, quantity, seconds, shape, spans, styled, table
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def show(page: Page, title: str, mapping: Mapping, took: Took) -> None:
     if notes:
         page.line(f"{number(notes)} notes on the mapping: hal check lists them", "dim")
     activity(page, mapping, recording, took.events)
+    loadview.show(page, mapping, recording)
     for result in results(mapping, recording):
         output(page, result)
     ending(page, took)
@@ -61,47 +62,33 @@ def show(page: Page, title: str, mapping: Mapping, took: Took) -> None:
 
 @attrs.frozen(kw_only=True)
 class Layer:
-    """How active one layer was. synops: of its core, where it has one to itself."""
+    """How active one layer was."""
 
     node: str
     cores: tuple[int, ...]
     spikes: int
     per_neuron: float
     rate_hz: float
-    synops: int | None
 
 
 def activity(page: Page, mapping: Mapping, recording: Recording, events: int) -> None:
-    """Spikes per layer, and synaptic operations per core."""
+    """Spikes per layer."""
     rows = layers(mapping, recording)
-    counted = any(row.synops is not None for row in rows)
     longest = max([row.spikes for row in rows] + [events, 1])
 
     def build(level: int) -> Table:
         rates = [] if level == 2 else ["per neuron", "rate"]
-        made = table(
-            "layer",
-            "core",
-            "spikes",
-            *rates,
-            "",
-            *(["synops"] if counted else []),
-            right=("spikes", "per neuron", "rate", "synops"),
-        )
+        made = table("layer", "core", "spikes", *rates, "", right=("spikes", "per neuron", "rate"))
         blank = [""] * len(rates)
         add(made, styled("stimulus", "dim"), "", events, *blank, page.bar(events / longest, BARS[level], "blue"))
         for row in rows:
             of = [number(row.per_neuron), quantity(row.rate_hz, "Hz")] if rates else []
             bar = page.bar(row.spikes / longest, BARS[level], "blue")
-            synops = [] if not counted else [""] if row.synops is None else [number(row.synops)]
-            add(made, row.node, spans(row.cores), row.spikes, *of, bar, *synops)
+            add(made, row.node, spans(row.cores), row.spikes, *of, bar)
         return made
 
     page.heading(f"Activity in {duration(recording.duration_ns)}")
     page.fitting(build)
-    total = recording.stats.get("synops")
-    if total is not None and not counted and total.any():
-        page.line(f"synaptic operations: {_by_core(total)}")
     for (node, variable), signal in recording.traces.items():
         page.line(f"{node}.{variable}: trace of {number(len(signal.t))} x {number(signal.values.shape[1])} values")
 
@@ -111,8 +98,6 @@ def layers(mapping: Mapping, recording: Recording) -> list[Layer]:
     cores = {place.node: place.cores for place in fitview.places(mapping)}
     outputs = {port.name for port in mapping.outputs}
     names = [node for node in recording.header.nodes if node not in outputs or not _probed(mapping)]
-    synops = recording.stats.get("synops")
-    alone = _alone(cores) if synops is not None else {}
     out = []
     for node in _ordered(names, mapping):
         spikes = recording.event_count(node)
@@ -124,7 +109,6 @@ def layers(mapping: Mapping, recording: Recording) -> list[Layer]:
                 spikes=spikes,
                 per_neuron=per_neuron,
                 rate_hz=per_neuron / (recording.duration_ns * 1e-9) if recording.duration_ns else 0.0,
-                synops=int(synops[alone[node]]) if synops is not None and node in alone else None,
             )
         )
     return out
@@ -140,13 +124,6 @@ def _ordered(names: list[str], mapping: Mapping) -> list[str]:
         return names
     order = mapping.model.order()
     return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
-
-
-def _alone(cores: dict[str, tuple[int, ...]]) -> dict[str, int]:
-    """Nodes that have a core to themselves: what that core counted is theirs."""
-    single = {node: held[0] for node, held in cores.items() if len(held) == 1}
-    taken = [core for held in cores.values() for core in held]
-    return {node: core for node, core in single.items() if taken.count(core) == 1}
 
 
 def _by_core(per_core: NDArray[np.int64]) -> str:

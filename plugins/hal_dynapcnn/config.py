@@ -88,6 +88,10 @@ def _no_bits() -> Bits:
     return np.zeros(0, np.bool_)
 
 
+DECIMATION = (2, 4, 8, 16, 32, 128, 256, 512)
+"""One spike of so many goes on, by code of `output_decimator_interval`; there is no 64 (datasheet table 4)."""
+
+
 @attrs.frozen(kw_only=True)
 class CnnLayerConfig:
     """One core: convolution, integrate-and-fire, pooling, two destinations."""
@@ -373,13 +377,57 @@ class SpeckMapOptions(config.MapOptions):
         minimum=1.0,
         maximum=16.0,
     )
+    synops_limits: Mapping[str, float] = setting(
+        doc="population -> most synaptic operations per second its core may be asked for at given rates, instead of "
+        "the assumed limit of a core",
+        unit="synops/s",
+        minimum=0,
+        factory=dict,
+    )
 
 
 @attrs.frozen(kw_only=True)
 class SpeckOpenOptions(config.OpenOptions):
     """How the emulator behaves."""
 
-    rate: None = setting(None, doc="synaptic operations per second and core; None: infinitely fast cores")
+    rate: float | tuple[float, ...] | None = setting(
+        chips.SYNOPS_PER_S,
+        doc="synaptic operations per second of every core, or of each; None: infinitely fast cores that never stall",
+        unit="1/s",
+        minimum=1,
+        maximum=1e15,
+        source="assumption: not published; agrees in magnitude with the published 0.37 us per layer",
+    )
+    buffer_depth: int | tuple[int, ...] = setting(
+        64,
+        doc="events that can wait before a core, besides the one it serves; one number, or one per core",
+        minimum=1,
+        maximum=1_000_000,
+        source="assumption: not published",
+    )
+    balancer_depth: int = setting(
+        4,
+        doc="the same for a core with the congestion balancer, which drops what comes after them",
+        minimum=1,
+        maximum=1_000_000,
+        source="assumption: the datasheet (3.2.4.2) says 'a few events'",
+    )
+    stall_after_us: float = setting(
+        100.0,
+        doc="a sender, or the stimulus, that waits longer makes a recording untrusted; all waiting is counted",
+        unit="us",
+        minimum=0,
+        maximum=1e9,
+        source="assumption: shorter waits are the ordinary handshake; time stamps of a sensor jitter by as much",
+    )
+    decimator_passes: Literal["last", "first"] = setting(
+        "last", doc="which of n spikes the output decimator lets on", source="assumption: not published"
+    )
+    monitor: Literal["after decimator", "before decimator"] = setting(
+        "after decimator",
+        doc="whether monitors see the spikes that the decimator holds back",
+        source="assumption: not published",
+    )
     odd_pooling: Literal["drop", "keep"] = setting(
         "drop",
         doc="spikes of an incomplete last row or column: drop them, or let the divided address through",

@@ -18,7 +18,7 @@ from hal.mapper import Mapper, Plan
 from hal.mapping import Fate, Mapping, Placement
 from hal.model import Model
 from hal.probes import recorded_events
-from hal_dynapcnn import chips, cores, integers, readout, routing
+from hal_dynapcnn import chips, cores, integers, readout, routing, synops
 from hal_dynapcnn.allocator import Allocation
 from hal_dynapcnn.config import (
     CnnLayerConfig,
@@ -62,6 +62,7 @@ class SpeckMapper(Mapper):
             allocation, orders = cores.assign(needs, chip, asked, layers)
             findings += orders
         rows += cores.memory_rows(layers, needs, allocation, chip)
+        rows += synops.rows(model, layers, allocation.cores, chip, options.synops_limits, rates_hz, findings)
         if any(finding.level == "refused" for finding in findings):
             return Plan(rows=rows, findings=findings)
         quantised = [integers.quantised_layer(layer, options.quantisation, findings) for layer in layers]
@@ -93,28 +94,26 @@ class SpeckMapper(Mapper):
                     realised=self.spec.name,
                 )
             )
-        report = FitReport(device=self.spec.name, findings=tuple(said))
+        report = FitReport(device=self.spec.name, findings=(*said, *routing.remarks(config)))
         if not report.fits:
             raise DoesNotFitError(report)
-        route = routing.chain(config)
-        shapes = {core: config.cnn_layers[core].dimensions.output_shape.shape for core in route}
+        shapes, inputs = routing.shapes(config), routing.ports(config)
         parts: list[dict[str, Any]] = [
-            {"node": f"core{core}", "core": core, **_coordinates(shape)} for core, shape in shapes.items()
+            {"node": name, "core": -1, **_coordinates(shape)} for name, shape in inputs.items()
         ]
-        entry = config.cnn_layers[config.entries[0].layer].dimensions.input_shape.shape
-        parts.insert(0, {"node": "input", "core": -1, **_coordinates(entry)})
-        monitored = [core for core in route if config.cnn_layers[core].monitor_enable]
+        parts += [{"node": f"core{core}", "core": core, **_coordinates(shape)} for core, shape in shapes.items()]
+        monitored = [core for core in shapes if config.cnn_layers[core].monitor_enable]
         return Mapping(
             device=self.spec.name,
             config=config,
             placement=Placement.build(parts, [column.name for column in self.spec.placement_extras]),
             fit=report,
-            inputs=(Port("input", entry),),
-            outputs=tuple(Port(f"core{core}", shapes[core]) for core in monitored),
+            inputs=tuple(Port(name, shape) for name, shape in inputs.items()),
+            outputs=(*(Port(f"core{core}", shapes[core]) for core in monitored), *_readout_port(config)),
         )
 
     def _edit(self, mapping: Mapping, config: SpeckConfig) -> Sequence[FitRow | Finding]:
-        said = routing.refusals(config)
+        said = routing.refusals(config) + routing.remarks(config)
         before = mapping.config
         for tap in readout.taps(mapping, recorded_events(mapping)):
             if not config.cnn_layers[tap.core].monitor_enable:
@@ -126,7 +125,7 @@ class SpeckMapper(Mapper):
                         reason="the core is not monitored: nothing of it is recorded",
                     )
                 )
-        if config.chip != before.chip or routing.shapes(config) != routing.shapes(before):
+        if config.chip != before.chip or _placed(config, mapping) != _placed(before, mapping):
             said.append(
                 Finding(
                     level="refused",
@@ -137,6 +136,20 @@ class SpeckMapper(Mapper):
                 )
             )
         return said
+
+
+def _readout_port(config: SpeckConfig) -> list[Port]:
+    """Where the classes of the readout block come out."""
+    block = config.readout
+    on = block.enable and (block.monitor_enable or block.readout_pin_monitor_enable)
+    return [Port("readout", (chips.READOUT_CLASSES_MAX,))] if on and any(routing.readout_feeds(config)) else []
+
+
+def _placed(config: SpeckConfig, mapping: Mapping) -> list[Any]:
+    """What the placement of a mapping rests on."""
+    cores = [core for core in np.unique(mapping.placement.rows["core"]) if core >= 0]
+    entries = [(entry.port, config.cnn_layers[entry.layer].dimensions.input_shape) for entry in config.entries]
+    return [sorted(entries, key=str), *(config.cnn_layers[core].dimensions.output_shape for core in cores)]
 
 
 def _monitored(model: Model, record: tuple[Probe, ...]) -> set[str]:

@@ -30,6 +30,7 @@ CAPABILITIES = frozenset(
         "map.like",
         "map.adopt",
         "map.edit",
+        "overload.report",
     }
 )
 
@@ -41,6 +42,8 @@ EXTRAS = (
 
 COUNTERS = (
     Column(name="dropped_by_pooling", unit="events", meaning="spikes of an incomplete last row or column"),
+    Column(name="decimated", unit="events", meaning="spikes that the output decimator held back"),
+    Column(name="unclassified", unit="events", meaning="spikes that belong to no class of the readout block"),
     Column(name="ticks", unit="ticks", meaning="slow-clock ticks that acted on a core"),
 )
 
@@ -58,6 +61,14 @@ def _resources(table: chips.ChipTable) -> tuple[Resource, ...]:
         Resource(name="features", unit="features", scope="core", limit=(chips.FEATURES_MAX,), source="flash layout"),
         Resource(name="kernel size", unit="pixels", scope="core", limit=(chips.KERNEL_MAX,), source="flash layout"),
         Resource(name="padding", unit="pixels", scope="core", limit=(chips.PADDING_MAX,), source=limits),
+        Resource(
+            name="synops/s",
+            unit="synops/s",
+            scope="core",
+            limit=(chips.SYNOPS_PER_S,) * table.n_cores,
+            when="run",
+            source="assumption: limits per core are not published; from 0.37 us per layer and event, arXiv 2304.06793",
+        ),
     )
 
 
@@ -74,11 +85,12 @@ def _spec(table: chips.ChipTable) -> DeviceSpec:
         observables=(
             Observable(variable="spikes", unit="events"),
             Observable(variable="v", unit="stored integer", at_once=None),
+            Observable(variable="readout", unit="21-bit word", per="node", at_once=1),
         ),
         config=SpeckConfig,
         map_options=SpeckMapOptions,
         open_options=SpeckOpenOptions,
-        ports=(Port("@slow_clock", (1,), "events"),),
+        ports=(Port("@dvs", chips.DVS_SHAPE, "events"), Port("@slow_clock", (1,), "events")),
         placement_extras=EXTRAS,
         counters=COUNTERS,
         cores=table.n_cores,

@@ -22,10 +22,13 @@ class Tap:
     shape: tuple[int, int, int]
     pool: int = 1
 
-    def read(self, t: NDArray[np.int64], index: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-        """Times and indices under this key; spikes of an incomplete last row or column of a pool are left out."""
+    def read(self, index: NDArray[np.uint32]) -> tuple[slice | NDArray[np.bool_], NDArray[np.uint32]]:
+        """Which spikes have a place under this key, and their indices there.
+
+        Spikes of an incomplete last row or column of a pool have none.
+        """
         if self.pool == 1:
-            return t, index
+            return slice(None), index
         _, height, width = self.shape
         rows, columns = height // self.pool, width // self.pool
         feature, pixel = np.divmod(index, height * width)
@@ -33,7 +36,13 @@ class Tap:
         y, x = y // self.pool, x // self.pool
         kept = (y < rows) & (x < columns)
         pooled = (feature * rows + y) * columns + x
-        return t[kept], pooled[kept].astype(np.uint32)
+        return kept, pooled[kept].astype(np.uint32)
+
+
+def three(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """A shape as (features, y, x)."""
+    features, y, x = (*shape, 1, 1)[:3]
+    return features, y, x
 
 
 def taps(mapping: Mapping, recorded: dict[str, tuple[int, ...]]) -> list[Tap]:
@@ -41,17 +50,42 @@ def taps(mapping: Mapping, recorded: dict[str, tuple[int, ...]]) -> list[Tap]:
     model = mapping.on_chip
     if model is None:
         return [
-            Tap(key=key, core=int(mapping.placement.where(key)["core"][0]), shape=(*shape, 1, 1)[:3])  # type: ignore[arg-type]
+            Tap(key=key, core=int(mapping.placement.where(key)["core"][0]), shape=three(shape))
             for key, shape in recorded.items()
+            if key != "readout"
         ]
     out = []
     for key in recorded:
         pools = {p.source: _pool(p) for p in model.projections() if p.target == key} if key in model.outputs else {}
         for source in pools or [key]:
-            shape = (*model.nodes[source].output_shape, 1, 1)[:3]
+            shape = three(model.nodes[source].output_shape)
             core = int(mapping.placement.where(source)["core"][0])
-            out.append(Tap(key=key, core=core, shape=shape, pool=pools.get(source, 1)))  # type: ignore[arg-type]
+            out.append(Tap(key=key, core=core, shape=shape, pool=pools.get(source, 1)))
     return out
+
+
+def ports(mapping: Mapping) -> dict[str, tuple[int, int, int]]:
+    """Inputs of the chip, which are not the model's where the host has a part before it."""
+    model = mapping.on_chip
+    if model is None:
+        return {port.name: three(port.shape) for port in mapping.inputs}
+    return {name: three(model.nodes[name].output_shape) for name in model.inputs}
+
+
+def reported(mapping: Mapping, recorded: dict[str, tuple[int, ...]], core: int) -> dict[str, int]:
+    """Keys that get the classes of the readout block instead of spikes, with their sizes: Outputs its core feeds.
+
+    Registers without a model have the key "readout".
+    """
+    model = mapping.on_chip
+    if model is None:
+        return {key: math.prod(shape) for key, shape in recorded.items() if key == "readout"}
+    sources = {p.target: p.source for p in model.projections() if p.target in model.outputs}
+    return {
+        key: math.prod(recorded[key])
+        for key, source in sources.items()
+        if key in recorded and int(mapping.placement.where(source)["core"][0]) == core
+    }
 
 
 def _pool(projection: Projection) -> int:

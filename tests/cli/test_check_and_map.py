@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import hal as neurohal
+from hal.recorder import MemoryRecorder, RunHeader
 
 SPECK = ("--device", "speck2f", "--semantics", "sinabs", "--dt", "1ms")
 
@@ -100,11 +101,101 @@ def test_semantics_from_a_file(hal, net: Path, tmp_path: Path) -> None:
 
 
 def test_rates(hal, net: Path) -> None:
-    assert hal("check", net, *SPECK, "--rate", "input=20kHz").code == 0
+    outcome = hal("check", net, *SPECK, "--rate", "input=20kHz")
+    assert outcome.code == 0
+    # three targets for each event; the limit is no resource among the memories
+    (row,) = [line.split() for line in outcome.out.split("At the given rates")[1].splitlines() if "cells" in line][:1]
+    assert row[:8] == ["cells", "core", "0", "synops/s", "60", "ksynops/s", "100", "Msynops/s"]
+    assert "synops/s" not in outcome.out.split("Resources")[1].split("At the given rates")[0]
+    assert "At the given rates" not in hal("check", net, *SPECK).out
     outcome = hal("check", net, *SPECK, "--rate", "inputs=20kHz")
     assert outcome.code == 2
     assert "did you mean input" in outcome.err
-    assert hal("check", net, *SPECK, "--rate", "input=fast").code == 2
+    for wrong, said in (
+        ("input=fast", "'fast' is not a rate"),
+        ("input=20kEv", "Hz, kHz, MHz or GHz"),
+        ("input=-1", "a number >= 0"),
+        ("input", "not of the form NODE=20kHz"),
+        ("input=1,input=2", "input is given twice"),
+        ("fc=1kHz", "has no events of its own"),
+        ("input=2e9MHz", "a rate is a number >= 0"),
+    ):
+        outcome = hal("check", net, *SPECK, "--rate", wrong)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert said in outcome.flat
+
+
+def test_a_rate_that_is_too_high(hal, net: Path) -> None:
+    asked = ("--rate", "input=20kHz", "--option", "synops_limits.cells=5e4")
+    outcome = hal("check", net, *SPECK, *asked)
+    assert outcome.code == 1
+    assert "on speck2f: does not fit at the given rates" in outcome.flat
+    table, rest = outcome.out.split("At the given rates")[1].split("Over a limit at the given rates")
+    assert next(line for line in table.splitlines() if "cells" in line).split()[-2:] == ["120%", "over"]
+    assert "cells on core 0: needs 60 ksynops/s, limit 50 ksynops/s" in rest
+    assert "> fewer channels or fewer events; the limit is that of synops_limits" in " ".join(rest.split())
+    assert "Refused" not in outcome.out
+    document = hal("check", net, *SPECK, *asked, "--json").json
+    assert document["fits"] is False
+    (row,) = [row for row in document["rows"] if row["when"] == "run"]
+    assert (row["node"], row["place"], row["needed"], row["limit"], row["ok"]) == ("cells", "core 0", 6e4, 5e4, False)
+    verdicts = {row["node"]: (row["verdict"], row["why"]) for row in document["nodes"]}
+    assert verdicts["cells"] == ("over", "synops/s on core 0")
+    # it maps all the same: what became of the other nodes is known
+    assert verdicts["fc"] == ("folded", "into cells")
+    assert hal("map", net, *SPECK, *asked[2:]).code == 0
+
+
+def test_rates_from_a_recording(hal, net: Path, events: Path, tmp_path: Path) -> None:
+    recorded = tmp_path / "rec"
+    assert hal("run", net, *SPECK, "-i", events, "--out", recorded).code == 0
+
+    def needed(*how: object) -> list[float]:
+        rows = hal("check", net, *SPECK, *how, "--json").json["rows"]
+        return [row["needed"] for row in rows if row["when"] == "run"]
+
+    # five events in 4 ms, three updates each
+    assert needed("--rate-from", recorded) == [pytest.approx(3 * 5 / 4e-3)]
+    assert needed("--rate-from", recorded, "--rate", "input=1kHz") == [3000]
+    assert needed("--rate-from", recorded, "--rate", "cells=1kHz") == [pytest.approx(3 * 5 / 4e-3)]
+
+
+def test_recordings_that_give_no_rates(hal, net: Path, wide: Path, tmp_path: Path) -> None:
+    def recording(name: str, duration_ns: int = 1000, status="ok", nodes=("other",), **fed) -> Path:
+        recorder = MemoryRecorder()
+        header = RunHeader(
+            device="toy", kind="emulator", nodes=dict.fromkeys(nodes, (3,)), duration_ns=duration_ns, stimulus=fed
+        )
+        recorder.start(header)
+        path = recorder.finish(status).save(tmp_path / name).path
+        assert path is not None
+        return path
+
+    def check(path: Path):
+        return hal("check", net, *SPECK, "--rate-from", path)
+
+    outcome = check(recording("strange"))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "none of the nodes recorded (other)" in outcome.flat
+    assert "nodes: input, fc, cells, output" in outcome.flat
+    outcome = check(recording("empty", nodes=()))
+    assert outcome.code == 2
+    assert "none of the nodes recorded (nothing)" in outcome.flat
+    outcome = check(recording("partly", nodes=("other", "output", "cells")))
+    assert outcome.code == 0
+    assert "the model has no other; the rates of these are left out" in outcome.err
+    # nobody says how active the input was
+    assert "no rate is known of input: nothing is said of the load of cells" in outcome.flat
+    assert "At the given rates" not in outcome.out
+    outcome = check(recording("short", 0))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "a run of 0 ns has no rates" in outcome.err
+    outcome = check(recording("broken", status="interrupted"))
+    assert outcome.code == 2
+    assert "an interrupted recording has no rates" in outcome.err
+    assert check(tmp_path / "nothing").code == 2
+    (tmp_path / "folder").mkdir()
+    assert check(tmp_path / "folder").code == 1
 
 
 def test_options_reach_the_mapper(hal, net: Path, tmp_path: Path) -> None:

@@ -30,11 +30,39 @@ def test_a_run_shows_what_came_out(hal, net: Path, events: Path, where: tuple[st
     assert "recording not kept" in outcome.out
 
 
-def test_synops_stand_beside_the_layer_whose_core_counted_them(hal, net: Path, events: Path) -> None:
-    outcome = hal("run", net, *SPECK, "--input", events)
-    row = next(line for line in outcome.out.splitlines() if line.startswith("cells") and "Hz" in line)
-    # five events, three targets each
-    assert row.split()[-1] == "15"
+def test_the_load_of_a_core_is_that_of_the_layer_it_holds(hal, net: Path, events: Path) -> None:
+    outcome = hal("run", net, *SPECK, "--input", events, "--option", "fixed_cores.cells=2")
+    assert "Load of the cores in 4 ms" in outcome.out
+    row = outcome.out.split("Load of the cores")[1].splitlines()[3].split()
+    # five events, three targets each, one spike each
+    assert row[:-1] == ["2", "cells", "1.25", "kHz", "1.25", "kHz", "15", "3.75", "ksynops/s"]
+    options = ("--input", events, "--option", "fixed_cores.cells=2", "--json")
+    (load,) = hal("run", net, *SPECK, *options).json["load"]
+    assert load == {
+        "core": 2,
+        "node": "cells",
+        "nodes": ["cells"],
+        "synops": 15,
+        "synops_per_s": pytest.approx(3750),
+        "events_in_hz": pytest.approx(1250),
+        "events_out_hz": pytest.approx(1250),
+    }
+
+
+def test_a_core_that_several_layers_share_keeps_its_number(hal, readout: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "in.npy", np.array([[1, 1], [0, 1]], np.int8))
+    outcome = hal("run", readout, *IDEAL, "-i", tmp_path / "in.npy")
+    row = outcome.out.split("Load of the cores")[1].splitlines()[3].split()
+    assert row[:3] == ["0", "2", "populations"]
+    (load,) = hal("run", readout, *IDEAL, "-i", tmp_path / "in.npy", "--json").json["load"]
+    assert (load["core"], load["node"], load["nodes"]) == (0, None, ["cells", "values"])
+    assert load["synops_per_s"] == pytest.approx(load["synops"] / 2e-3)
+
+
+def test_where_nothing_was_counted_no_load_is_shown(hal, net: Path) -> None:
+    assert "Load of the cores" not in hal("run", net, *SPECK, "--duration", "1ms").out
+    (load,) = hal("run", net, *SPECK, "--duration", "1ms", "--json").json["load"]
+    assert (load["node"], load["synops"], load["synops_per_s"]) == ("cells", 0, 0)
 
 
 def test_a_run_as_json(hal, net: Path, events: Path, tmp_path: Path) -> None:

@@ -43,6 +43,20 @@ def test_it_fits_when_nothing_is_over_and_nothing_refused(rows: Any, findings: A
     assert report.to_json()["fits"] is fits
 
 
+def test_a_limit_at_run_time_stops_no_mapping() -> None:
+    running = row(5, 4, when="run", resource="synops/s", unit="synops/s")
+    report = FitReport(device="toy", rows=(row(4, 4), running))
+    assert (report.fits, report.maps) == (False, True)
+    assert str(report).startswith("toy: does not fit at the given rates\n")
+    assert [problem.what for problem in report.problems()] == ["needs 5 synops/s at the given rates"]
+    assert [entry["when"] for entry in report.to_json()["rows"]] == ["map", "run"]
+    for reason in ({"rows": (row(5, 4), running)}, {"findings": (finding("refused"),)}):
+        report = FitReport(device="toy", **reason)
+        assert (report.fits, report.maps) == (False, False)
+        assert str(report).startswith("toy: does not fit\n")
+    assert FitReport(device="toy", rows=(row(4, 4),)).maps
+
+
 def test_a_row_is_over_when_more_is_needed_than_there_is() -> None:
     assert [row(needed, 4).ok for needed in (3, 4, 4.5, 5)] == [True, True, False, False]
     with pytest.raises(TypeError):

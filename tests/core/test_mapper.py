@@ -313,7 +313,7 @@ def test_rates_are_checked_against_run_time_limits(net: Any, toys: Any) -> None:
 @pytest.mark.parametrize("rate", [5, 5.5, np.int64(5), np.float32(5)])
 def test_a_rate_is_any_number(net: Any, toys: Any, rate: Any) -> None:
     toys.add()
-    assert hal.mapper("toy").check(net.relay(), rates_hz={"input": rate}).fits
+    assert hal.mapper("toy").check(net.relay(), rates_hz={"input": rate, "output": rate}).fits
 
 
 @pytest.mark.parametrize(
@@ -326,6 +326,8 @@ def test_a_rate_is_any_number(net: Any, toys: Any, rate: Any) -> None:
         ({"input": "20kHz"}, "rates_hz['input']"),
         ({"input": None}, "rates_hz['input']"),
         ({"input": [1, 2]}, "rates_hz['input']"),
+        # a weight has no events of its own: its rate would be left out in silence
+        ({"fc": 5}, "rates_hz['fc']"),
     ],
 )
 def test_wrong_rates_are_named(net: Any, toys: Any, rates: Any, where: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given
@@ -117,6 +118,29 @@ def test_counts_and_raster_say_what_is_wrong() -> None:
         with pytest.raises(ConfigError, match="no events of 'sum' were recorded") as error:
             call("sum")
         assert "'hidden'" in str(error.value)
+
+
+def test_rates_are_of_whole_nodes_and_of_what_was_fed_in(tmp_path: Path) -> None:
+    fed = {
+        "input": hal.events([1, 2, 3], [0, 1, 1]),
+        "@clock": hal.events([5], [0]),
+        "analog": Signal.sampled(np.ones((2, 2)), 1000),
+        "hidden": hal.events([1], [0]),
+    }
+    recording = memory(batches=1, rows=1200, stimulus=fed)
+    # 10 us: 1200 events of the six neurons of output, 4 recorded of hidden, which was fed in, too
+    wanted = {"input": 3e5, "hidden": 4e5, "output": 1.2e8}
+    assert recording.rates_hz() == pytest.approx(wanted)
+    assert read_recording(recording.save(tmp_path / "rec").path).rates_hz() == recording.rates_hz()
+
+
+def test_what_has_no_length_has_no_rates() -> None:
+    with pytest.raises(ConfigError, match="a run of 0 ns has no rates"):
+        attrs.evolve(memory(), header=attrs.evolve(memory().header, duration_ns=0)).rates_hz()
+    with pytest.raises(ConfigError, match="an interrupted recording has no rates"):
+        attrs.evolve(memory(), status="interrupted").rates_hz()
+    # a chip that stalled took its events in that time all the same
+    assert attrs.evolve(memory(), status="untrusted").rates_hz() == memory().rates_hz()
 
 
 def test_what_it_says_of_itself(tmp_path: Path) -> None:

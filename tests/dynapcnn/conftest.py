@@ -194,7 +194,10 @@ class Speck:
         options: Any = None,
         **how: Any,
     ) -> Recording:
-        """One event per step into the one input, ticks at given times; every population recorded, with its state."""
+        """One event per step into the one input, ticks at given times; every population recorded, with its state.
+
+        Infinitely fast cores, unless `options` say otherwise: these tests are about what neurons do, not when.
+        """
         if isinstance(what, Model):
             names = [node.name for node in what.populations() if isinstance(node, nodes.IF)]
             how = {"record": [*names, *(hal.Probe(name, "v") for name in names)]} | how
@@ -204,7 +207,7 @@ class Speck:
         if tick.size:
             stimulus["@slow_clock"] = hal.events(tick, np.zeros(tick.size, np.int64))
         duration = duration_ns or max(np.size(index) * STEP, int(tick.max(initial=0)) + 1, STEP)
-        with hal.open(self.device, **(options or {})) as device:
+        with hal.open(self.device, **({"rate": None} | (options or {}))) as device:
             device.load(what)
             return device.run(stimulus, duration)
 

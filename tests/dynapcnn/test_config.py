@@ -424,7 +424,10 @@ def test_json_that_is_not_valid() -> None:
         ({"slow_clock_hz": 0.001}, True), ({"slow_clock_hz": 0.0009}, False), ({"slow_clock_hz": 1e6}, True),
         ({"slow_clock_hz": 1.1e6}, False), ({"slow_clock_hz": float("inf")}, False), ({"slow_clock_hz": None}, True),
         ({"odd_pooling": "keep"}, True), ({"odd_pooling": "round"}, False),
-        ({"rate": None}, True), ({"rate": 1}, False),
+        ({"rate": None}, True), ({"rate": 1}, True), ({"rate": 0}, False), ({"rate": (1e6,) * 9}, True),
+        ({"rate": (1e6, -1)}, False), ({"buffer_depth": 0}, False), ({"buffer_depth": (1, 2)}, True),
+        ({"balancer_depth": 0}, False), ({"stall_after_us": 0}, True), ({"stall_after_us": -1}, False),
+        ({"decimator_passes": "both"}, False), ({"monitor": "before decimator"}, True), ({"monitor": "all"}, False),
     ],
 )  # fmt: skip
 def test_open_options(options: Any, good: bool) -> None:

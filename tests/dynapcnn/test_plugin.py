@@ -30,6 +30,10 @@ def test_a_spec_says_what_the_table_says(spec: Any) -> None:
     assert limits["kernel memory"] == table.kernel_words
     assert limits["neuron memory"] == table.neuron_words
     assert limits["bias memory"] == table.bias_words
+    assert limits["synops/s"] == (chips.SYNOPS_PER_S,) * table.n_cores
+    (running,) = [resource for resource in spec.resources if resource.when == "run"]
+    assert running.name == "synops/s"
+    assert running.source.startswith("assumption: ")
     assert spec.cores == table.n_cores
     assert all(resource.source for resource in spec.resources)
     assert spec.clock.kind == "event"
@@ -63,8 +67,11 @@ def test_reasons_name_what_the_spec_declares(speck: Any, chain: Any) -> None:
     model = made.model()
     mapping = speck.map(model)
     spec = hal.mapper("speck2f").spec
-    units = {resource.name: resource.unit for resource in spec.resources}
-    assert {(row.resource, row.unit) for row in mapping.fit.rows} == set(units.items())
+    units = {(resource.name, resource.unit, resource.when) for resource in spec.resources}
+    rates = {"input": 1.0, "m": 1.0}
+    rows = hal.mapper("speck2f").check(model, rates_hz=rates).rows
+    assert {(row.resource, row.unit, row.when) for row in rows} == units
+    assert {(row.resource, row.unit, row.when) for row in mapping.fit.rows} == {u for u in units if u[2] == "map"}
     assert set(speck.run(mapping, [0]).stats) == set(spec.all_counters)
 
 
