@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         events as events,
         raster as raster,
     )
+    from hal.exporting import export as export
     from hal.fit import (
         Finding as Finding,
         FitReport as FitReport,
@@ -88,6 +89,7 @@ _NAMES: Final = {
         "StateError",
     ),
     "hal.events": ("EVENT", "EventBatch", "Port", "Probe", "Signal", "events", "raster"),
+    "hal.exporting": ("export",),
     "hal.fit": ("Finding", "FitReport", "FitRow", "Observable", "Resource"),
     "hal.mapper": ("Mapper", "Plan"),
     "hal.mapping": ("Fate", "Losses", "Mapping", "Placement", "read_mapping"),

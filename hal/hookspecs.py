@@ -66,8 +66,8 @@ def hal_open(spec: DeviceSpec, kind: str, serial: str | None, profile: Any | Non
     """Open the device. Required. Since 1.0.
 
     kind: one of `spec.kinds`; "hardware" imports the vendor's package here and nowhere else, and raises
-    OptionalDependencyError where it is missing. serial: which individual, None for any. seed: of the noise of runs,
-    >= 0. options: a checked instance of `spec.open_options`.
+    OptionalDependencyError where it is missing (`hal.vendor.require`). serial: which individual, None for any. seed: of
+    the noise of runs, >= 0. options: a checked instance of `spec.open_options`.
     """
     raise NotImplementedError
 
@@ -80,7 +80,10 @@ def hal_conformance(spec: DeviceSpec) -> object | None:
 
 @hookspec
 def hal_export(spec: DeviceSpec, mapping: Mapping, to: str) -> Any:
-    """The mapping in the vendor's format `to`, one of `spec.exports`. Optional. Since 1.0."""
+    """The mapping in the vendor's format `to`, as text or bytes. Optional; goes with `spec.exports`. Since 1.0.
+
+    to: one of `spec.exports`, already checked. Nothing is written, and the vendor's package is not imported.
+    """
     raise NotImplementedError
 
 

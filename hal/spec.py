@@ -72,7 +72,11 @@ def _words(words: Iterable[str]) -> frozenset[str]:
 
 @attrs.frozen(kw_only=True)
 class DeviceSpec:
-    """Everything about a device that does not depend on a model. Plain data; making one opens nothing."""
+    """Everything about a device that does not depend on a model. Plain data; making one opens nothing.
+
+    exports: formats of vendors' tools that `hal.export` writes, for which the family has the hook `hal_export`.
+    vendor: the package that drives the hardware, looked for by `hal.vendor` without importing it; empty without one.
+    """
 
     name: str
     family: str
@@ -92,6 +96,7 @@ class DeviceSpec:
     counters: tuple[Column, ...] = ()
     loads: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
+    vendor: str = ""
     cores: int = 1
 
     @capabilities.validator

@@ -227,6 +227,21 @@ def run(
 
 
 @app.command()
+def export(
+    mapping: Annotated[str, typer.Argument(metavar="MAPPING", help="A mapping written by `hal map --out`.")],
+    to: Annotated[str, typer.Option(metavar="FORMAT", help="What a vendor's tool takes; see `hal info NAME`.")],
+    out: Annotated[
+        Text, typer.Option("--out", "-o", metavar="FILE", help="Write a new file. [default: text on stdout]")
+    ] = None,
+    as_json: Json = False,
+) -> Job:
+    """Write a mapping in the format of the chip vendor's tool."""
+    from hal.cli import exporting
+
+    return partial(exporting.export, mapping, to, out, as_json=as_json)
+
+
+@app.command()
 def conform(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A device; see `hal devices`.")],
     level: Annotated[str, typer.Option(metavar="bronze|silver|gold", help="The level asked for.")] = "silver",

@@ -18,14 +18,13 @@ from urllib.parse import unquote, urlparse
 
 import attrs
 
+from hal import vendor
 from hal.cli.failures import FAILED
 from hal.cli.show import Page, add, print_json, styled, table
 from hal.plugins import DEVICES, PLUGINS, same_distribution
 
 DISTRIBUTION: Final = "neurohal"
 PACKAGE: Final = "hal"
-VENDORS: Final = ("samna", "specksim", "lava-nc", "nxsdk", "hxtorch", "rockpool", "sinabs")
-"""Packages of vendors. Found through metadata and never imported: one of them is a stub that starts an installer."""
 OLDEST_PYTHON: Final = (3, 11)
 
 Level = Literal["ok", "warning", "broken"]
@@ -283,9 +282,15 @@ def _writable(folder: Path) -> bool:
 
 
 def _vendors() -> Iterator[Result]:
-    found = [f"{name} {version}" for name in VENDORS if (version := _version(name)) is not None]
+    """The packages that drive hardware, as the specs of loaded plugins name them."""
+    from hal import registry
+
+    names = {spec.vendor for plugin in registry.current().plugins for spec in plugin.specs if spec.vendor}
+    found = [package for package in map(vendor.look, sorted(names)) if package.installed]
+    placeholders = [package.name for package in found if not package.compiled]
     yield Result(
         what="vendor packages",
-        level="ok",
-        text=f"{', '.join(found) or 'none'} (from metadata; nothing was imported)",
+        level="warning" if placeholders else "ok",
+        text=f"{', '.join(map(str, found)) or 'none'} (from files; nothing was imported)",
+        hint=f"do not import {', '.join(placeholders)}: that may start an installer" if placeholders else "",
     )

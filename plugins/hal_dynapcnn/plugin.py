@@ -8,10 +8,11 @@ from hal.device import Clock, Column, DeviceSpec
 from hal.events import Port
 from hal.fit import Observable, Resource
 from hal.hookspecs import hookimpl
-from hal_dynapcnn import chips
+from hal_dynapcnn import chips, samna_script
 from hal_dynapcnn.config import SpeckConfig, SpeckMapOptions, SpeckOpenOptions
 
 if TYPE_CHECKING:
+    from hal.mapping import Mapping
     from hal_dynapcnn.device import SpeckDevice
     from hal_dynapcnn.mapper import SpeckMapper
 
@@ -93,6 +94,9 @@ def _spec(table: chips.ChipTable) -> DeviceSpec:
         placement_extras=EXTRAS,
         counters=COUNTERS,
         cores=table.n_cores,
+        exports=samna_script.exports(table.name),
+        kinds=("emulator", "hardware") if samna_script.exports(table.name) else ("emulator",),
+        vendor="samna" if samna_script.exports(table.name) else "",
     )
 
 
@@ -117,7 +121,17 @@ def hal_mapper(spec: DeviceSpec, profile: Any) -> SpeckMapper:
 def hal_open(
     spec: DeviceSpec, kind: str, serial: str | None, profile: Any, seed: int, options: SpeckOpenOptions
 ) -> SpeckDevice:
-    """An emulator of one of them."""
+    """An emulator of one of them; as hardware the error that says what is missing."""
+    if kind == "hardware":
+        from hal_dynapcnn import hardware
+
+        hardware.refuse(spec)
     from hal_dynapcnn.device import SpeckDevice
 
     return SpeckDevice(spec, kind=kind, serial=serial, profile=profile, seed=seed, options=options)
+
+
+@hookimpl
+def hal_export(mapping: Mapping) -> str:
+    """The mapping as a script for samna, the one format there is."""
+    return samna_script.script(mapping)

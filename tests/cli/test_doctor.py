@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hal import registry
+from hal import registry, vendor
 from hal.cli import doctoring
 from hal.plugins import Plugin, PluginRecord
 
@@ -177,3 +177,19 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_vendor_packages_are_not_imported(child) -> None:
     outcome = child("doctor", "--json")
     assert "vendor packages" in {result["what"] for result in outcome.json["results"]}
+
+
+def test_a_placeholder_of_a_vendor_is_pointed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"samna": vendor.VendorPackage(name="samna", installed=True, version="0.48.6")}
+    monkeypatch.setattr(vendor, "look", found.__getitem__)
+    (result,) = doctoring._vendors()
+    assert result.level == "warning"
+    assert "samna 0.48.6 is a placeholder without a compiled module" in result.text
+    assert "do not import samna" in result.hint
+    found["samna"] = vendor.VendorPackage(name="samna", installed=True, version="0.46.0", compiled=True)
+    (result,) = doctoring._vendors()
+    assert (result.level, result.hint) == ("ok", "")
+    assert result.text.startswith("samna 0.46.0 (")
+    found["samna"] = vendor.VendorPackage(name="samna", installed=False)
+    (result,) = doctoring._vendors()
+    assert (result.level, result.text[:4]) == ("ok", "none")

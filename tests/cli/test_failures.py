@@ -70,7 +70,7 @@ def test_a_semantics_file_that_is_broken(hal, net: Path, tmp_path: Path) -> None
 
 def test_help_and_version(hal) -> None:
     assert hal("--version").out.startswith("neurohal ")
-    for command in ("devices", "info", "check", "map", "run", "conform", "doctor"):
+    for command in ("devices", "info", "check", "map", "run", "export", "conform", "doctor"):
         outcome = hal(command, "--help")
         assert outcome.code == 0
         assert outcome.out.startswith(f"Usage: hal {command}")

@@ -11,7 +11,7 @@ import pytest
 import hal
 from hal import registry
 from hal.capabilities import VOCABULARY
-from hal.errors import CapabilityError, PluginError
+from hal.errors import CapabilityError
 from hal_dynapcnn import chips, plugin
 from hal_dynapcnn.config import SpeckConfig, SpeckMapOptions, SpeckOpenOptions
 
@@ -41,7 +41,6 @@ def test_a_spec_says_what_the_table_says(spec: Any) -> None:
     assert (spec.config, spec.map_options, spec.open_options) == (SpeckConfig, SpeckMapOptions, SpeckOpenOptions)
     assert [port.name for port in spec.ports] == ["@slow_clock"]
     assert {column.name for column in spec.placement_extras} == {"feature", "y", "x"}
-    assert spec.kinds == ("emulator",)
 
 
 @pytest.mark.parametrize("name", [*chips.CHIPS, *chips.ALIASES])
@@ -57,8 +56,6 @@ def test_what_is_not_declared_is_refused(speck: Any, chain: Any) -> None:
     assert "profile" not in plugin.CAPABILITIES
     with pytest.raises((CapabilityError, hal.ConfigError)):
         hal.open("speck2f", profile={"id": "x"})
-    with pytest.raises((CapabilityError, PluginError, hal.ConfigError)):
-        hal.open("speck2f", kind="hardware")
     with pytest.raises(hal.ConfigError, match="no such option"):
         hal.open("speck2f", noise=1)
     assert mapping.device == "speck2f"
