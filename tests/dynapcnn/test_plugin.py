@@ -39,7 +39,7 @@ def test_a_spec_says_what_the_table_says(spec: Any) -> None:
     assert spec.clock.kind == "event"
     assert spec.capabilities <= set(VOCABULARY)
     assert (spec.config, spec.map_options, spec.open_options) == (SpeckConfig, SpeckMapOptions, SpeckOpenOptions)
-    assert [port.name for port in spec.ports] == ["@slow_clock"]
+    assert [port.name for port in spec.ports] == ["@dvs", "@slow_clock"]
     assert {column.name for column in spec.placement_extras} == {"feature", "y", "x"}
 
 
