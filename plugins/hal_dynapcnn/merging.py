@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_dynapcnn import chips
 from hal_dynapcnn.notes import Notes
 from hal_dynapcnn.path import Float, Path, Shape3
 
@@ -174,25 +175,37 @@ def _frame(population: str, paths: Sequence[Path], notes: Notes) -> tuple[int, t
     if len(paths) == 1:
         (path,) = paths
         return path.weights.shape[-1], path.padding, path.stride
-    stride = tuple(max(path.stride[axis] for path in paths) for axis in (0, 1))
-    least = [max(path.padding[axis] for path in paths) for axis in (0, 1)]
-    reach = [max(least[a] - path.padding[a] + path.weights.shape[-1] for path in paths) for a in (0, 1)]
-    side = max(reach)
-    padding = []
-    for axis in (0, 1):
-        have, wanted = paths[0].in_shape[1 + axis], paths[0].out_shape[1 + axis]
-        # more padding than needed moves all kernels towards the far end: there is room for that up to the side
-        for more in range(side - reach[axis] + 1):
-            if (have + 2 * (least[axis] + more) - side) // stride[axis] + 1 == wanted:
-                padding.append(least[axis] + more)
-                break
-        else:
-            each = _each(paths, (f"kernel {path.weights.shape[-1]}, padding {path.padding}" for path in paths))
-            reason = f"no common kernel gives the same output; one of side {side} does not give {wanted} along "
-            hint = "give both the same kernel size and padding"
-            notes.refuse(population, "kernel size", reason + "yx"[axis], wanted=each, limit="one kernel", hint=hint)
-            return None
-    return side, (padding[0], padding[1]), (stride[0], stride[1])
+    stride = (max(path.stride[0] for path in paths), max(path.stride[1] for path in paths))
+    least = max(_reach(paths, 0), _reach(paths, 1))
+    for side in range(least, max(least, chips.KERNEL_MAX) + 1):
+        y, x = (_padding(paths, axis, side, stride[axis]) for axis in (0, 1))
+        if y is not None and x is not None:
+            return side, (y, x), stride
+    each = _each(paths, (f"kernel {path.weights.shape[-1]}, padding {path.padding}" for path in paths))
+    reason = (
+        f"a kernel that holds all of these has side {least} or more, and none up to {chips.KERNEL_MAX} gives the "
+        f"output {paths[0].out_shape[1:]}"
+    )
+    hint = "give both the same kernel size and padding"
+    notes.refuse(population, "kernel size", reason, wanted=each, limit=chips.KERNEL_MAX, hint=hint)
+    return None
+
+
+def _reach(paths: Sequence[Path], axis: int) -> int:
+    """Side that all kernels take up along an axis, each where its padding puts it."""
+    most = max(path.padding[axis] for path in paths)
+    return max(most - path.padding[axis] + int(path.weights.shape[-1]) for path in paths)
+
+
+def _padding(paths: Sequence[Path], axis: int, side: int, stride: int) -> int | None:
+    """Padding with which a kernel of that side gives the output of the paths, or None."""
+    have, wanted = paths[0].in_shape[1 + axis], paths[0].out_shape[1 + axis]
+    most = max(path.padding[axis] for path in paths)
+    # more padding than the paths' own moves their kernels towards the far end, as far as there is room
+    for padding in range(most, most + side - _reach(paths, axis) + 1):
+        if (have + 2 * padding - side) // stride + 1 == wanted:
+            return padding
+    return None
 
 
 def _averages(

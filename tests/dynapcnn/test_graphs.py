@@ -19,6 +19,13 @@ from hal.mapping import Mapping
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dynapcnn"
 RNG = np.random.default_rng(3)
+START = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def same_numbers() -> None:
+    """Whatever tests ran before."""
+    RNG.bit_generator.state = START
 
 
 def ints(*shape: int) -> NDArray[np.int64]:
@@ -79,10 +86,11 @@ def check_sums(mapping: Mapping, exact: bool = True) -> None:
         assert np.abs(got - wanted).max() <= (1e-9 if exact else 0.51 * theta / stored * 2), (source, target)
 
 
-def residual(chain: Any, wb: Any, wc: Any, **fire: Any) -> Any:
+def residual(chain: Any, wb: Any, wc: Any, thresholds: tuple[int, int, int] = (40, 50, 60)) -> Any:
     """input -> wa -> a; a -> wb -> b; a -> wc and b -> wc; wc -> c."""
-    made = chain(2, 6, 6).conv(ints(3, 2, 3, 3), "wa", padding=1).fire(40, "a").conv(wb, "wb", padding=1).fire(50, "b")
-    return made.conv(wc, "wc", padding=1).fire(60, "c").at("a").to("wc").at("c").out()
+    a, b, c = thresholds
+    made = chain(2, 6, 6).conv(ints(3, 2, 3, 3), "wa", padding=1).fire(a, "a").conv(wb, "wb", padding=1).fire(b, "b")
+    return made.conv(wc, "wc", padding=1).fire(c, "c").at("a").to("wc").at("c").out()
 
 
 # --- (a) one weight node ----------------------------------------------------------------------------------------------
@@ -176,10 +184,10 @@ def test_a_residual_block_straight_from_a_nir_graph(speck: Any) -> None:
 # --- (b) several weight nodes -----------------------------------------------------------------------------------------
 
 
-def joined(chain: Any, first: Any, second: Any, **fire: Any) -> Any:
+def joined(chain: Any, first: Any, second: Any) -> Any:
     """a and b from one input; their convolutions (weight, padding[, bias]) add up in c."""
     made = chain(1, 6, 6).conv(np.ones((first[0].shape[1], 1, 1, 1)), "wa").fire(1, "a")
-    made.conv(first[0], "w1", padding=first[1], bias=first[2] if len(first) > 2 else 0).fire(70, "c", **fire).out()
+    made.conv(first[0], "w1", padding=first[1], bias=first[2] if len(first) > 2 else 0).fire(70, "c").out()
     made.at("input").conv(np.ones((second[0].shape[1], 1, 1, 1)), "wb").fire(1, "b")
     return made.conv(second[0], "w2", padding=second[1], bias=second[2] if len(second) > 2 else 0).to("c")
 
@@ -252,13 +260,72 @@ def test_kernels_of_other_sizes_are_embedded(
     assert np.array_equal(mapping.realised["w2", "weight"], w2)
 
 
-def test_a_common_kernel_may_need_padding_of_its_own(speck: Any, chain: Any) -> None:
-    """Along x one branch reaches further than the other; the square kernel then sticks out along y."""
-    made = chain(1, 9, 8).conv(np.ones((2, 1, 1, 1)), "wa").fire(1, "a")
-    made.conv(ints(2, 2, 2, 2), "w1", stride=2, padding=(0, 1)).fire(70, "c").out()
-    assert made.parts[-1].output_shape == (2, 4, 5)
-    mapping = speck.map(made.model())
+def strided(chain: Any, side: int, first: Any, second: Any, size: int, stride: Any = (4, 1)) -> Any:
+    """Two kernels of one side with paddings of their own."""
+    made = chain(1, size, size).conv(np.ones((2, 1, 1, 1)), "wa").fire(1, "a")
+    made.conv(ints(2, 2, side, side), "w1", stride=stride, padding=first).fire(70, "c").out()
+    return made.at("a").conv(ints(2, 2, side, side), "w2", stride=stride, padding=second).to("c")
+
+
+def test_a_common_kernel_may_need_more_padding_than_any_of_its_own(speck: Any, chain: Any) -> None:
+    """Along y one lies a row lower: a side of 4. That would cost a column along x, so side and padding grow."""
+    mapping = speck.map(strided(chain, 3, (0, 1), (1, 1), 8).model())
+    d = config_of(mapping, "c").dimensions
+    assert (d.kernel_size, d.padding.y, d.padding.x) == (5, 1, 2)
     check_sums(mapping)
+
+
+def test_kernels_without_a_common_one_are_refused_with_their_numbers(speck: Any, chain: Any) -> None:
+    found = speck.refused(strided(chain, 16, (0, 1), (1, 1), 20).model(), "c", "kernel size")
+    assert "side 17 or more, and none up to 16 gives the output (2, 7)" in found.reason
+    assert found.wanted == "a: kernel 16, padding (0, 1), a: kernel 16, padding (1, 1)"
+    assert found.realised == 16
+    # here there is one, and it is too large for the chip
+    assert speck.over(strided(chain, 16, 0, 1, 20, stride=4).model(), "kernel size") == (17, 16)
+
+
+def test_sources_of_different_sizes(speck: Any, chain: Any) -> None:
+    made = chain(1, 8, 8).relay("wa").fire(1, "a").conv(ints(1, 1, 2, 2), "w1", stride=2).fire(1, "c").out()
+    made.at("a").pool(2, "p").relay("w2").to("c")
+    found = speck.refused(made.model(), "c", "input size")
+    assert found.wanted == "a: 4x4, a: 8x8"
+    assert found.hint
+    # all that is wrong is said at once
+    assert {f.field for f in speck.check(made.model()).refused} == {"input size", "stride.y", "stride.x"}
+
+
+def test_sources_of_different_strides(speck: Any, chain: Any) -> None:
+    made = chain(1, 5, 5).relay("wa").fire(1, "a").conv(ints(1, 1, 1, 1), "w1", stride=2).fire(1, "c").out()
+    made.at("input").relay("wb").fire(1, "b").conv(ints(1, 1, 3, 3), "w2").to("c")
+    for axis in "yx":
+        found = speck.refused(made.model(), "c", f"stride.{axis}")
+        assert found.wanted == "a: 2, b: 1"
+        assert found.hint
+
+
+def test_the_stride_of_a_single_pixel_does_not_matter(speck: Any, chain: Any) -> None:
+    made = chain(1, 2, 2).relay("wa").fire(1, "a").conv(ints(3, 1, 2, 2), "w1", stride=2).fire(70, "c").out()
+    made.at("input").relay("wb").fire(1, "b").conv(ints(3, 1, 2, 2), "w2").to("c")
+    check_sums(speck.map(made.model()))
+
+
+def test_maps_that_a_core_cannot_form_together(speck: Any, chain: Any) -> None:
+    made = chain(1, 2, 2).relay("wa").fire(1, "a").relay("w1").flatten("f").fire(1, "c").out()
+    made.at("input").relay("wb").fire(1, "b").flatten("g").dense(np.eye(4), "w2").to("c")
+    found = speck.refused(made.model(), "c", "output size")
+    assert found.wanted == "a: (1, 2, 2), b: (4, 1, 1)"
+
+
+def test_dense_layers_of_several_sources(speck: Any, chain: Any) -> None:
+    """Two maps of different features, each read whole, add up in one vector."""
+    made = chain(2, 3, 3).relay("wa").fire(1, "a").flatten("f").dense(ints(4, 18), "w1").fire(70, "c").out()
+    made.at("input").conv(np.ones((5, 2, 1, 1)), "wb").fire(1, "b").flatten("g").dense(ints(4, 45), "w2").to("c")
+    for order in ("CHW", "HWC"):
+        model = made.model(flatten_order=order)
+        mapping = speck.map(model)
+        check_sums(mapping)
+        for name in ("w1", "w2"):
+            assert np.array_equal(mapping.realised[name, "weight"], model.nodes[name].weight)
 
 
 branches = st.lists(
@@ -304,8 +371,417 @@ def test_what_a_core_adds_is_what_the_projections_add(
         check_sums(mapping)
         return
     fields = {f.field for f in report.refused}
-    assert fields <= {"input size", "kernel size", "destinations"}, str(report)
+    assert fields <= {"input size", "destinations"}, str(report)
     paths = [p for p in model.projections() if p.target == "c"]
     assert ("input size" in fields) == (len({p.path[-1].input_shape[1:] for p in paths}) > 1)
     assert ("destinations" in fields) == any(sum(p.source == name for p in paths) > 2 for name in "ab")
-    assert "kernel size" not in fields or stride != (1, 1)
+
+
+# --- (c) projections without weights ----------------------------------------------------------------------------------
+
+
+def test_an_identity_skip_is_a_kernel_of_one_pixel(speck: Any, chain: Any) -> None:
+    made = chain(2, 6, 6).relay("wa").fire(1, "a").conv(ints(2, 2, 3, 3) * 4, "wb", padding=1).fire(50, "b").out()
+    made.at("input").to("b")
+    mapping = speck.map(made.model())
+    layer = config_of(mapping, "b")
+    # the Input comes first in the network
+    assert layer.weights[:, :2, 1, 1].tolist() == [[1, 0], [0, 1]]
+    assert np.count_nonzero(layer.weights[:, :2]) == 2
+    assert sent(mapping, "input") == [(core_of(mapping, "a"), 0, 1), (core_of(mapping, "b"), 0, 1)]
+    assert sent(mapping, "a") == [(core_of(mapping, "b"), 2, 1)]
+    check_sums(mapping)
+
+
+def test_a_skip_and_weights_from_one_source_take_two_shifts(speck: Any, chain: Any) -> None:
+    made = chain(3, 4, 4).relay("wa").fire(1, "a").conv(ints(3, 3, 3, 3), "wb", padding=1).fire(50, "b").out()
+    made.at("a").to("b")
+    mapping = speck.map(made.model())
+    b = core_of(mapping, "b")
+    assert sent(mapping, "a") == [(b, 0, 1), (b, 3, 1)]
+    check_sums(mapping)
+    # a third destination is one too many, though it is the same core
+    found = speck.refused(made.at("a").scale(2, "s").to("b").model(), "a", "destinations")
+    assert "a has 3 destinations, b, b, b; a core has 2" in found.reason
+
+
+def test_an_identity_twice_from_one_source(speck: Any, chain: Any) -> None:
+    made = chain(2, 2, 2).relay("wa").fire(1, "a").fire(9, "b").out().at("a").scale(1, "s").to("b")
+    mapping = speck.map(made.model())
+    assert [shift for _, shift, _ in sent(mapping, "a")] == [0, 2]
+    check_sums(mapping)
+
+
+def test_identities_of_two_sources_share_a_kernel(speck: Any, chain: Any) -> None:
+    made = chain(2, 2, 2).relay("wa").fire(1, "a").fire(9, "c").out().at("input").relay("wb").fire(1, "b").to("c")
+    mapping = speck.map(made.model())
+    assert config_of(mapping, "c").dimensions.input_shape.feature_count == 2
+    check_sums(mapping)
+
+
+@pytest.mark.parametrize("pool", [1, 2, 4])
+def test_an_identity_alone(pool: int, speck: Any, chain: Any) -> None:
+    """Behind an Input, and behind neurons and a pool."""
+    mapping = speck.map(chain(2, 8, 8).fire(3, "a").pool(pool, "p").fire(5, "b").model())
+    assert config_of(mapping, "a").weights[:, :, 0, 0].tolist() == [[1, 0], [0, 1]]
+    assert [d for *_, d in sent(mapping, "a")] == [pool]
+    check_sums(mapping)
+    assert {row.needed for row in mapping.fit.rows if row.resource == "bias memory"} == {0}
+
+
+def test_scale_and_mean_are_folded_into_an_identity(speck: Any, chain: Any) -> None:
+    made = chain(2, 4, 4).relay("wa").fire(1, "a").mean(2, "p").scale(12, "s").fire(5, "b", r=2)
+    layer = config_of(speck.map(made.model(gain="r")), "b")
+    assert layer.weights[:, :, 0, 0].tolist() == [[6, 0], [0, 6]]
+    assert layer.threshold_high == 5
+
+
+def test_an_identity_through_a_flatten(speck: Any, chain: Any) -> None:
+    made = chain(2, 3, 3).relay("wa").fire(1, "a").flatten("f").fire(4, "b").dense(ints(2, 18), "w").fire(99, "c")
+    mapping = speck.map(made.model())
+    assert config_of(mapping, "b").dimensions.output_shape.shape == (2, 3, 3)
+    assert config_of(mapping, "c").dimensions.kernel_size == 3
+    check_sums(mapping)
+    assert speck.refused(made.model(flatten_order="HWC"), "b", "flatten_order").realised == "CHW"
+
+
+def test_neurons_flattened_behind_a_convolution(speck: Any, chain: Any) -> None:
+    """Flat in the model, a map on the core; the dense layer behind covers the map."""
+    made = chain(1, 4, 4).conv(ints(2, 1, 2, 2) * 9, "w").flatten("f").fire(90, "a").dense(ints(3, 18), "v")
+    made.fire(80, "b")
+    mapping = speck.map(made.model())
+    assert config_of(mapping, "b").dimensions.input_shape.shape == (2, 3, 3)
+    check_sums(mapping)
+    found = speck.refused(made.model(flatten_order="HWC"), "f", "flatten_order")
+    assert "C, H, W" in found.reason
+
+
+def test_an_identity_that_is_rounded_is_said(speck: Any, chain: Any) -> None:
+    made = chain(1, 2, 2).relay("wa").fire(1, "a").conv([[[[100.5]]]], "w").fire(300.25, "b").out()
+    made.at("a").scale(0.0131, "s").to("b")
+    found = speck.said(made.model(), "changed", "b", "identity")
+    assert float(found.wanted) == pytest.approx(0.0131)
+    layer = config_of(speck.map(made.model()), "b")
+    assert float(found.realised) == pytest.approx(layer.weights[0, 0, 0, 0] * 300.25 / layer.threshold_high, rel=1e-4)
+
+
+# --- (d) pooling of branches ------------------------------------------------------------------------------------------
+
+
+def averaged(chain: Any, weight: Any, *, mean: int = 2, theta: float = 128) -> Any:
+    """a, 8 x 8, and b, 16 x 16, are averaged to 4 x 4 by 2 and 4 and meet in w."""
+    made = chain(1, 16, 16).relay("wb").fire(1, "b").mean(4, "pb").conv(weight, "w").fire(theta, "c").out()
+    return made.at("input").conv([[[[1]]]], "wa", stride=2).fire(1, "a").mean(mean, "pa").to("w")
+
+
+def test_average_merge_exact_stores_a_kernel_for_each_factor(speck: Any, chain: Any) -> None:
+    weight = np.array([[[[32]]], [[[-16]]]])
+    made = averaged(chain, weight)
+    mapping = speck.map(made.model())
+    layer = config_of(mapping, "c")
+    assert layer.weights[:, :, 0, 0].tolist() == [[8, 2], [-4, -1]]
+    assert sent(mapping, "a") == [(core_of(mapping, "c"), 0, 2)]
+    assert sent(mapping, "b") == [(core_of(mapping, "c"), 1, 4)]
+    check_sums(mapping)
+    assert np.array_equal(mapping.realised["w", "weight"], weight)
+    found = speck.said(made.model(), "note", "w", "copies")
+    assert "a: times 0.25, b: times 0.0625" in found.reason
+    assert (found.wanted, found.realised) == (1, 2)
+    assert "average_merge='sinabs'" in found.hint
+    (kernel,) = [r.needed for r in mapping.fit.rows if r.node == "c" and r.resource == "kernel memory"]
+    assert kernel == 4
+
+
+def test_average_merge_sinabs_takes_a_factor_in_between(speck: Any, chain: Any) -> None:
+    """Sheet: factors 0.25 and 0.0625 give 0.08."""
+    weight = np.array([[[[100]]], [[[-50]]]])
+    made = averaged(chain, weight)
+    mapping = speck.map(made.model(), average_merge="sinabs")
+    layer = config_of(mapping, "c")
+    assert layer.weights[:, :, 0, 0].tolist() == [[8], [-4]]
+    assert [shift for _, shift, _ in sent(mapping, "a") + sent(mapping, "b")] == [0, 0]
+    found = speck.said(made.model(), "changed", "w", "average_merge", average_merge="sinabs")
+    assert (found.wanted, found.realised) == ("a: 0.25, b: 0.0625", 0.08)
+    assert mapping.realised["w", "weight"] == pytest.approx(weight)
+
+
+def test_averages_that_agree_are_no_matter(speck: Any, chain: Any) -> None:
+    made = chain(1, 4, 4).relay("wa").fire(1, "a").mean(2, "p").relay("w", 16).fire(64, "c").out()
+    made.at("input").relay("wb").fire(1, "b").mean(2, "q").to("w")
+    for rule in ("exact", "sinabs"):
+        mapping = speck.map(made.model(), average_merge=rule)
+        assert config_of(mapping, "c").weights.ravel().tolist() == [4]
+        assert not mapping.fit.findings
+
+
+def test_copies_that_round_differently(speck: Any, chain: Any) -> None:
+    """The finest copy is what is realised; losses are told of each."""
+    made = averaged(chain, np.array([[[[100.25]]], [[[0.9]]]]), theta=90.5)
+    mapping = speck.map(made.model())
+    layer = config_of(mapping, "c")
+    codes = layer.weights[:, :, 0, 0]
+    assert codes[1, 0] != 0
+    assert codes[1, 1] == 0
+    unit = layer.threshold_high / mapping.realised["c", "v_threshold"].ravel()[0]
+    assert mapping.realised["w", "weight"].ravel() * 0.25 * unit == pytest.approx(codes[:, 0])
+    ((node, parameter, index, wanted, realised, reason),) = list(mapping.losses)
+    assert (node, parameter, index, realised) == ("w", "weight", 1, 0)
+    assert wanted == pytest.approx(0.9)
+    assert reason == "rounded to 0 for spikes of b to c"
+    found = speck.said(made.model(), "note", "w", "realised")
+    assert "2 places" in found.reason
+
+
+def test_pooling_is_per_destination(speck: Any, chain: Any) -> None:
+    made = chain(1, 8, 8).relay("wa").fire(1, "a").pool(2, "p").relay("wb").fire(2, "b").out()
+    made.at("a").pool(4, "q").relay("wc").fire(3, "c")
+    mapping = speck.map(made.model())
+    assert sent(mapping, "a") == [(core_of(mapping, "b"), 0, 2), (core_of(mapping, "c"), 0, 4)]
+    check_sums(mapping)
+
+
+def test_a_pool_shared_by_branches(speck: Any, chain: Any) -> None:
+    made = chain(1, 8, 8).relay("wa").fire(1, "a").pool(2, "p").relay("wb").fire(2, "b").out()
+    made.at("p").relay("wc").fire(3, "c").at("p").out("pooled")
+    mapping = speck.map(made.model(), record=["c"])
+    assert [pool for *_, pool in sent(mapping, "a")] == [2, 2]
+    fates = {fate.node: fate for fate in mapping.fates}
+    assert len(mapping.fates) == len(mapping.model.nodes)  # type: ignore[union-attr]
+    assert (fates["p"].fate, fates["p"].onto) == ("folded", "a")
+    assert "destination pooling" in fates["p"].reason
+    assert "read-out" in fates["p"].reason
+
+
+def test_nodes_that_serve_several_branches_are_told_once(speck: Any, chain: Any) -> None:
+    made = chain(1, 8, 8).relay("wa").fire(1, "a").pool(2, "p").relay("w").fire(2, "c").out()
+    made.at("input").relay("wb").fire(1, "b").to("p").at("w").fire(3, "d")
+    mapping = speck.map(made.model())
+    fates = {fate.node: fate for fate in mapping.fates}
+    assert len(fates) == len(mapping.fates)
+    assert fates["p"].reason == "destination pooling of a, b"
+    assert (fates["w"].onto, fates["w"].reason) == ("c", "part of c, d")
+    check_sums(mapping)
+
+
+def test_a_weight_node_of_two_populations(speck: Any, chain: Any) -> None:
+    """One set of weights, two cores with thresholds of their own."""
+    weight = RNG.normal(size=(2, 2, 1, 1))
+    made = chain(2, 2, 2).conv(weight, "w").fire(1, "a").out().at("w").fire(0.01, "b")
+    mapping = speck.map(made.model())
+    found = speck.said(made.model(), "note", "w", "realised")
+    assert "2 places" in found.reason
+    realised = mapping.realised["w", "weight"]
+    errors = []
+    for name, theta in (("a", 1), ("b", 0.01)):
+        layer = config_of(mapping, name)
+        stored = (
+            layer.weights.transpose(0, 1, 3, 2)
+            * mapping.realised[name, "v_threshold"].ravel()[0]
+            / layer.threshold_high
+        )
+        errors.append(np.abs(stored - realised).max() / theta)
+    assert min(errors) < 1e-9
+    same = chain(2, 2, 2).conv(ints(2, 2, 1, 1), "w").fire(30, "a").out().at("w").fire(40, "b")
+    assert not [f for f in speck.map(same.model()).fit.findings if f.field == "realised"]
+
+
+# --- destinations -----------------------------------------------------------------------------------------------------
+
+
+def test_rule_9_a_third_destination_is_refused_by_name(speck: Any, chain: Any) -> None:
+    made = chain(1, 2, 2).relay("wa").fire(1, "a")
+    for name in "bcd":
+        made.at("a").relay(f"w{name}").fire(1, name)
+    model = made.out().model()
+    found = speck.refused(model, "a", "destinations")
+    assert "a has 3 destinations, b, c, d; a core has 2" in found.reason
+    assert (found.wanted, found.realised) == (3, 2)
+    assert "copy" in found.hint
+    assert len(speck.check(model).refused) == 1
+
+
+def test_outputs_are_no_destinations(speck: Any, chain: Any) -> None:
+    made = chain(1, 2, 2).relay("wa").fire(1, "a").out("first")
+    for name in "bc":
+        made.at("a").relay(f"w{name}").fire(1, name)
+    mapping = speck.map(made.out("second").model())
+    assert len(sent(mapping, "a")) == 2
+    monitored = {name for name in "abc" if config_of(mapping, name).monitor_enable}
+    assert monitored == {"a", "c"}
+    probed = speck.map(made.model(), record=["b"])
+    assert config_of(probed, "b").monitor_enable
+
+
+def test_an_output_of_several_populations(speck: Any, chain: Any) -> None:
+    made = chain(1, 2, 2).relay("wa").fire(1, "a").out("sum").at("a").relay("wb").fire(1, "b").to("sum")
+    mapping = speck.map(made.model())
+    assert all(config_of(mapping, name).monitor_enable for name in "ab")
+    assert len(mapping.where("sum")) == 8
+    twice = chain(1, 4, 4).relay("wa").fire(1, "a").flatten("f").out("sum").at("a").flatten("g").to("sum")
+    found = speck.refused(twice.model(), "sum", "input")
+    assert "a reaches it by 2 ways" in found.reason
+
+
+# --- inputs -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_input_may_feed_any_number_of_cores(speck: Any, chain: Any) -> None:
+    made = chain(2, 2, 2)
+    for name in "abcd":
+        made.at("input").relay(f"w{name}").fire(1, name)
+    mapping = speck.map(made.out().model(), fixed_cores={"a": 7})
+    assert sent(mapping, "input") == [(core_of(mapping, name), 0, 1) for name in "abcd"]
+    assert {core_of(mapping, name) for name in "bc"} == {0, 1}
+
+
+def test_several_inputs_are_entries_in_the_models_order(speck: Any, chain: Any) -> None:
+    made = chain(2, 2, 2, name="z").conv(ints(1, 2, 1, 1), "w").fire(30, "n").out().source(3, 2, 2, name="a")
+    made.conv(ints(1, 3, 1, 1), "v").to("n").at("a").relay("u").fire(1, "m")
+    mapping = speck.map(made.model())
+    n, m = core_of(mapping, "n"), core_of(mapping, "m")
+    # both of one level: the first by name comes first
+    assert [(e.port, e.layer, e.feature_shift) for e in mapping.config.entries] == [
+        ("a", m, 0),
+        ("a", n, 0),
+        ("z", n, 3),
+    ]
+    assert [port.name for port in mapping.inputs] == ["a", "z"]
+    check_sums(mapping)
+
+
+def test_a_pool_behind_an_input_is_refused_in_graphs_too(speck: Any, chain: Any) -> None:
+    made = chain(1, 4, 4).relay("wa").fire(1, "a").pool(2, "q").fire(1, "b").out().at("input").pool(2, "p").to("b")
+    assert speck.refused(made.model(), "p", "kernel_size").hint
+
+
+# --- loops ------------------------------------------------------------------------------------------------------------
+
+
+def test_loops_run_and_are_warned_of(speck: Any, chain: Any) -> None:
+    made = (
+        chain(2, 2, 2)
+        .relay("wa")
+        .fire(3, "a")
+        .relay("wb")
+        .fire(4, "b")
+        .out()
+        .at("b")
+        .conv(ints(2, 2, 1, 1), "wf")
+        .to("a")
+    )
+    model = made.model()
+    mapping = speck.map(model)
+    a, b = core_of(mapping, "a"), core_of(mapping, "b")
+    assert sent(mapping, "a") == [(b, 0, 1)]
+    assert [to for to, _, _ in sent(mapping, "b")] == [a]
+    check_sums(mapping)
+    for source, target in (("b", "a"), ("a", "b")):
+        found = speck.said(model, "changed", target, "feedback_delay")
+        assert f"{source} -> {target} closes a loop" in found.reason
+        assert (found.wanted, found.realised) == ("1 step", "no delay")
+        assert "deadlock" in found.hint
+
+
+def test_a_population_that_feeds_itself(speck: Any, chain: Any) -> None:
+    made = chain(2, 2, 2).relay("w").fire(3, "a").out().at("a").conv(-np.eye(2)[:, :, None, None], "v").to("a")
+    model = made.model(feedback_delay=2)
+    mapping = speck.map(model)
+    assert [to for to, _, _ in sent(mapping, "a")] == [core_of(mapping, "a")]
+    assert speck.said(model, "changed", "a", "feedback_delay").wanted == "2 steps"
+    check_sums(mapping)
+
+
+def test_destinations_within_a_loop_keep_their_order(speck: Any, chain: Any) -> None:
+    """The same registers whatever the order of nodes and edges in the file."""
+    made = chain(1, 2, 2).relay("wa").fire(3, "a").relay("wb").fire(4, "b").relay("wc").fire(5, "c").out()
+    made.at("c").to("wa").at("a").to("wc")
+    first = speck.map(made.model())
+    made.parts.reverse()
+    made.edges.reverse()
+    again = speck.map(made.model())
+    assert first.config == again.config
+    order = [name for name in made.model().order() if name in "bc"]
+    assert [to for to, _, _ in sent(first, "a")] == [core_of(first, name) for name in order]
+
+
+# --- the rest of the mapping ------------------------------------------------------------------------------------------
+
+
+def test_the_realised_model_of_a_residual_runs_on_ideal(speck: Any, chain: Any) -> None:
+    """Integers are kept, so the realised model is the model."""
+    wb, wc = ints(3, 3, 3, 3), ints(4, 3, 3, 3)
+    model = residual(chain, wb, wc, (10, 10, 10)).model()
+    mapping = speck.map(model, record=["a", "b"])
+    for name, weight in (("wb", wb), ("wc", wc)):
+        assert np.array_equal(mapping.realised[name, "weight"], weight)
+    real = mapping.realised_model()
+    assert real is not None
+    found = []
+    index = np.random.default_rng(8).integers(0, 72, 300)
+    for one in (model, real):
+        with hal.open("ideal") as device:
+            device.load(hal.mapper("ideal").map(one, record=["a", "b"]))
+            found.append(device.run({"input": speck.events(index)}, 300 * speck.step))
+    for name in ("a", "b", "output"):
+        assert np.array_equal(found[0].spikes[name], found[1].spikes[name])
+    assert all(found[0].event_count(name) for name in ("a", "b", "output"))
+
+
+def test_like_keeps_the_graph(speck: Any, chain: Any) -> None:
+    first = speck.map(residual(chain, ints(3, 3, 3, 3), ints(4, 3, 3, 3)).model(), fixed_cores={"a": 7, "b": 4, "c": 2})
+    model = residual(chain, ints(3, 3, 3, 3) * 0.5, ints(4, 3, 3, 3)).model()
+    again = speck.map(model, like=first)
+    assert [core_of(again, name) for name in "abc"] == [7, 4, 2]
+    assert [sent(again, name) for name in "abc"] == [sent(first, name) for name in "abc"]
+
+
+def test_a_graph_survives_its_file(tmp_path: Path, speck: Any, chain: Any) -> None:
+    mapping = speck.map(residual(chain, ints(3, 3, 3, 3), ints(4, 3, 3, 3)).model())
+    mapping.save(tmp_path / "m.zip")
+    assert hal.read_mapping(tmp_path / "m.zip").config == mapping.config
+
+
+def test_losses_of_a_merged_kernel_name_node_index_and_connection(speck: Any, chain: Any) -> None:
+    w1, w2 = np.full((2, 2, 1, 1), 100.5), np.full((2, 3, 3, 3), 90.5)
+    w2[1, 2, 0, 1] = 0.001
+    made = joined(chain, (w1, 0), (w2, 1))
+    mapping = speck.map(made.model())
+    assert [row[:3] for row in mapping.losses] == [("w2", "weight", ((1 * 3 + 2) * 3 + 0) * 3 + 1)]
+    ((source, _, target, _),) = mapping.losses.connections(made.model())
+    assert (source, target) == ("b", "c")
+    assert len(mapping.realised["w1", "weight"].ravel()) == 4
+
+
+def test_keep_integers_names_the_weights_that_are_none(speck: Any, chain: Any) -> None:
+    made = joined(chain, (ints(2, 1, 1, 1), 0), (np.full((2, 1, 1, 1), 0.5), 0))
+    assert speck.refused(made.model(), "w2", "weight", quantisation="keep_integers").wanted == 0.5
+    assert len(speck.check(made.model(), quantisation="keep_integers").refused) == 1
+    over = joined(chain, (ints(1, 1, 1, 1), 0, [30_000]), (ints(1, 1, 1, 1), 0, [30_000]))
+    assert speck.refused(over.model(), "c", "bias", quantisation="keep_integers").wanted == 60_000
+
+
+def test_a_fault_of_a_shared_node_is_said_once(speck: Any, chain: Any) -> None:
+    made = chain(1, 8, 8).relay("wa").fire(1, "a").conv(np.ones((1, 1, 3, 3)), "w", dilation=2).fire(1, "c").out()
+    made.at("input").relay("wb").fire(1, "b").to("w")
+    speck.refused(made.model(), "w", "dilation")
+    assert len(speck.check(made.model()).refused) == 1
+
+
+def test_nodes_that_lead_nowhere(speck: Any, chain: Any) -> None:
+    """A convolution without neurons behind it, beside a network that has some."""
+    made = chain(1, 4, 4).relay("wa").fire(1, "a").out().at("a").conv(np.ones((1, 1, 3, 3)), "w")
+    found = speck.refused(made.model(), "w", "type")
+    assert "Conv2d lies on no way" in found.reason
+    assert found.hint
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_factors_that_are_not_finite(bad: float, speck: Any, chain: Any) -> None:
+    made = chain(1, 2, 2).relay("w").scale(bad, "s").fire(1, "a")
+    assert speck.refused(made.model(), "s", "scale").realised == "finite numbers"
+
+
+def test_features_of_a_merged_kernel_count_together(speck: Any, chain: Any) -> None:
+    made = joined(chain, (np.ones((1, 600, 1, 1)), 0), (np.ones((1, 500, 1, 1)), 0))
+    rows = [row for row in speck.check(made.model()).rows if row.resource == "features" and row.node == "c"]
+    assert [(row.needed, row.limit, row.ok) for row in rows] == [(1100, 1024, False)]
