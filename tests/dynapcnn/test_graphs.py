@@ -128,7 +128,8 @@ def test_a_bias_of_a_shared_node_counts_once(speck: Any, chain: Any) -> None:
 
 
 def test_golden_p09_from_its_file(speck: Any) -> None:
-    golden = np.load(GOLDEN / "p09_residual_two_destinations.npz")
+    with np.load(GOLDEN / "p09_residual_two_destinations.npz") as file:
+        golden = dict(file)
     meta = json.loads(str(golden["meta"]))
     path = GOLDEN / "p09_residual_two_destinations.nir"
     chip = speck.semantics | {"v_min": "-threshold"}
