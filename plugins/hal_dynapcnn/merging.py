@@ -97,42 +97,46 @@ def merge(
         return None
     side, padding, stride = frame
     averages = _averages(population, paths, average_merge, notes)
-    slots: list[tuple[tuple[Any, ...], Path, Kernel, set[str]]] = []
+    keys = [_key(path, average) for path, average in zip(paths, averages, strict=True)]
+    kernels: dict[tuple[Any, ...], Kernel] = {}
     feeds = []
-    first = 0
-    for path, average in zip(paths, averages, strict=True):
-        factor = path.scale * average
-        name = path.weight.name if path.weight is not None else ""
-        key = (name, path.way, path.order, factor)
+    weights = np.zeros((gain.size, 0, side, side))
+    for i, (path, key) in enumerate(zip(paths, keys, strict=True)):
         # a source that comes twice needs an address of its own for each time
-        kernel = next((k for known, _, k, sources in slots if known == key and path.source not in sources), None)
-        if kernel is None:
-            kernel = Kernel(
-                node=name,
-                first=first,
-                features=path.in_shape[0],
-                corner=(padding[0] - path.padding[0], padding[1] - path.padding[1]),
-                side=path.weights.shape[-1],
-                factor=gain[:, None, None, None] * factor,
-                model_shape=path.weights.shape if path.weight is None else path.weight.weight.shape,
-                order=path.order,
-            )
-            first += kernel.features
-            slots.append((key, path, kernel, set()))
-        next(sources for _, _, k, sources in slots if k is kernel).add(path.source)
-        feeds.append(Feed(source=path.source, pooling=path.pooling, kernel=kernel, folded=path.folded))
-    weights = np.zeros((gain.size, first, side, side))
-    for _, path, kernel, _ in slots:
-        kernel.part(weights)[...] = path.weights * kernel.factor
+        key = (*key, sum((p.source, k) == (path.source, key) for p, k in zip(paths[:i], keys, strict=False)))
+        if key not in kernels:
+            kernels[key] = _kernel(path, weights.shape[1], padding, gain * path.scale * averages[i])
+            weights = np.pad(weights, ((0, 0), (0, path.in_shape[0]), (0, 0), (0, 0)))
+            kernels[key].part(weights)[...] = path.weights * kernels[key].factor
+        feeds.append(Feed(source=path.source, pooling=path.pooling, kernel=kernels[key], folded=path.folded))
     _about_copies(population, feeds, paths, notes)
     return Merged(
         feeds=tuple(feeds),
         weights=weights,
         biases=_biases(paths, gain),
-        in_shape=(first, *paths[0].in_shape[1:]),
+        in_shape=(weights.shape[1], *paths[0].in_shape[1:]),
         out_shape=paths[0].out_shape,
         stride=stride,
         padding=padding,
+    )
+
+
+def _key(path: Path, average: float) -> tuple[Any, ...]:
+    """What paths that can share a kernel have in common."""
+    return path.weight.name if path.weight is not None else "", path.way, path.order, path.scale * average
+
+
+def _kernel(path: Path, first: int, padding: tuple[int, int], factor: Float) -> Kernel:
+    """Where the weights of a path lie in a core's kernel of that padding, from input feature `first` on."""
+    return Kernel(
+        node=path.weight.name if path.weight is not None else "",
+        first=first,
+        features=path.in_shape[0],
+        corner=(padding[0] - path.padding[0], padding[1] - path.padding[1]),
+        side=path.weights.shape[-1],
+        factor=factor[:, None, None, None],
+        model_shape=path.weights.shape if path.weight is None else path.weight.weight.shape,
+        order=path.order,
     )
 
 
