@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import attrs
 
-from .chips import ChipTable
+from .chips import FAST_CORES, ChipTable
 
 __all__ = [
     "Allocation",
@@ -145,16 +145,23 @@ def allocate(
     ordering: Literal["auto"] | Sequence[int] = "auto",
     fixed: Mapping[int, int] | None = None,
     reserved: Collection[int] = (),
+    *,
+    entries: Collection[int] = (),
+    load: Sequence[float] | None = None,
 ) -> Allocation:
     """Assign every layer a core of its own with enough of all three memories.
 
     `needs` are (kernel, neuron, bias) words per layer, in network order. `ordering` "auto" finds an assignment whenever
-    there is one and among all takes the first in lexicographic order: the first layer gets the lowest core that still
-    leaves room for all others, then the second, and so on. So the first two layers get cores 0 and 1, the ones with
-    parallel computing (Speck Dev Kit Datasheet 2.4), whenever that costs nothing. A sequence puts layer i onto its i-th
-    core. `fixed` (layer -> core) holds single layers in place; `reserved` cores are left alone. What is asked for is
-    checked like everything else.
+    there is one. Among all, the cores with parallel computing (`chips.FAST_CORES`) go to the layers in `entries`, those
+    fed by an Input, then to the others; within both, the layer with the greatest `load` comes first (synaptic
+    operations in any unit; None: all alike), and the earlier of equals. Then the rest is the first in lexicographic
+    order: the first layer gets the lowest core that leaves room for all others, then the second, and so on.
+    A sequence puts layer i onto its i-th core. `fixed` (layer -> core) holds single layers in place; `reserved` cores
+    are left alone. What is asked for is checked like everything else. ValueError for another `ordering` or a `load` of
+    another length.
     """
+    if load is not None and len(load) != len(needs):
+        raise ValueError(f"load has {len(load)} values for {len(needs)} layers")
     requests: dict[int, int] = dict(fixed or {})
     problems: list[Problem] = []
     if not isinstance(ordering, str):
@@ -193,7 +200,8 @@ def allocate(
     problems += _competitions(candidates, blocked)
     if problems:
         return Allocation(cores=None, problems=tuple(problems))
-    return Allocation(cores=_first_assignment(candidates), problems=())
+    urgent = sorted(range(len(needs)), key=lambda i: (i not in entries, -load[i] if load is not None else 0.0, i))
+    return Allocation(cores=_first_assignment(_fast_first(candidates, urgent)), problems=())
 
 
 def _bad_requests(requests: Mapping[int, int], n_layers: int, n_cores: int, reserved: Collection[int]) -> list[Problem]:
@@ -257,6 +265,19 @@ def _matching(candidates: Sequence[Sequence[int]]) -> dict[int, int]:
     for layer in range(len(candidates)):
         place(layer, set())
     return holder
+
+
+def _fast_first(candidates: Sequence[Sequence[int]], urgent: Sequence[int]) -> list[list[int]]:
+    """Candidates narrowed to the fast cores for the most urgent layers that can have them with all others placed."""
+    narrowed = [list(cores) for cores in candidates]
+    given = 0
+    for layer in urgent:
+        fast = [core for core in narrowed[layer] if core in FAST_CORES]
+        trial = [*narrowed[:layer], fast, *narrowed[layer + 1 :]]
+        if given < len(FAST_CORES) and fast and len(_matching(trial)) == len(trial):
+            narrowed = trial
+            given += 1
+    return narrowed
 
 
 def _first_assignment(candidates: Sequence[Sequence[int]]) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ __all__ = [
     "DVS_DESTINATIONS",
     "DVS_EVENTS_LAYER",
     "DVS_SHAPE",
+    "FAST_CORES",
     "FEATURES_MAX",
     "INPUT_SIZE_MAX",
     "KERNEL_MAX",
@@ -46,6 +47,7 @@ KERNEL_MAX: Final = 16  # square kernels, at least 1; 4-bit "size - 1" field in 
 STRIDES: Final = (1, 2, 4, 8)  # x and y independent; datasheet 2.4
 PADDING_MAX: Final = 7  # x and y independent, at least 0; datasheet 2.4
 POOLINGS: Final = (1, 2, 4)  # square, kernel = stride, per destination; datasheet 2.4
+FAST_CORES: Final = (0, 1)  # parallel computing and more throughput, meant for input layers; datasheet 2.4
 CORE_DESTINATIONS: Final = 2  # per core; datasheet 2.4
 DVS_DESTINATIONS: Final = 2  # of the DVS pre-processing block; datasheet 2.4
 WEIGHT_MIN, WEIGHT_MAX = -128, 127  # int8; samna reference

@@ -365,6 +365,11 @@ class SpeckMapOptions(config.MapOptions):
         "default",
         doc="default: integers stay, else near the largest scale; keep_integers: never scale; sinabs: its 3.1.3 rule",
     )
+    average_merge: Literal["exact", "sinabs"] = setting(
+        "exact",
+        doc="where branches into one weight node average over different areas: exact: a kernel for each factor, which "
+        "takes kernel memory; sinabs: one, with round(mean(factors) / 2, 2), its 3.1.3 rule",
+    )
     drop_zero_bias: bool = setting(
         False,
         doc="give a layer whose biases are all zero no bias memory; NIR's Conv2d and Affine always have a bias",

@@ -20,6 +20,20 @@ def memory(layer: Layer) -> Memory:
     )
 
 
+def synops_per_event(layer: Layer) -> float:
+    """Synaptic updates one input event causes, averaged over the input map, edges excluded.
+
+    f_out * k * k / (sx * sy) inside a large map; a dense layer, whose kernel covers its map, has f_out.
+    """
+    side = layer.weights.shape[-1]
+    reached = 1.0
+    for axis in (0, 1):
+        size, out = layer.in_shape[1 + axis], layer.out_shape[1 + axis]
+        seen = np.arange(out)[:, None] * layer.stride[axis] + np.arange(side) - layer.padding[axis]
+        reached *= np.count_nonzero((seen >= 0) & (seen < size)) / size
+    return layer.out_shape[0] * reached
+
+
 def limits(layer: Layer) -> list[FitRow]:
     """The dimension limits of one core."""
     c_in, *size_in = layer.in_shape
@@ -62,8 +76,9 @@ def assign(
     chip: chips.ChipTable,
     options: SpeckMapOptions,
     layers: list[Layer],
+    inputs: tuple[str, ...],
 ) -> tuple[Allocation, list[Finding]]:
-    """Cores, and what is to be said when there are none."""
+    """Cores, and what is to be said when there are none. inputs: names of the model's Inputs."""
     names = [layer.population for layer in layers]
     fixed = {names.index(name): core for name, core in options.fixed_cores.items() if name in names}
     said = [
@@ -78,7 +93,15 @@ def assign(
         for name, core in options.fixed_cores.items()
         if name not in names
     ]
-    allocation = allocate(needs, chip, options.chip_layers_ordering, fixed, options.reserved_cores)
+    allocation = allocate(
+        needs,
+        chip,
+        options.chip_layers_ordering,
+        fixed,
+        options.reserved_cores,
+        entries=[i for i, layer in enumerate(layers) if any(feed.source in inputs for feed in layer.feeds)],
+        load=[synops_per_event(layer) for layer in layers],
+    )
     said += [
         Finding(
             level="refused",

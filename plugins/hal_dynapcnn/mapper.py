@@ -33,11 +33,12 @@ from hal_dynapcnn.config import (
     StrideXY,
 )
 from hal_dynapcnn.layers import Layer, Reader
+from hal_dynapcnn.merging import Feed
 from hal_dynapcnn.quantise import Quantised
 
 
 class SpeckMapper(Mapper):
-    """Chains of convolution or dense layers with IF neurons and sum pooling."""
+    """Graphs of convolution or dense layers with IF neurons and sum pooling."""
 
     def _plan(
         self,
@@ -59,7 +60,7 @@ class SpeckMapper(Mapper):
         if not reader.refused:
             # with layers missing, what could be said of the others would be wrong
             asked = options if like is None else cores.as_before(options, like, layers)
-            allocation, orders = cores.assign(needs, chip, asked, layers)
+            allocation, orders = cores.assign(needs, chip, asked, layers, model.inputs)
             findings += orders
         rows += cores.memory_rows(layers, needs, allocation, chip)
         rows += synops.rows(model, layers, allocation.cores, chip, options.synops_limits, rates_hz, findings)
@@ -70,10 +71,12 @@ class SpeckMapper(Mapper):
         fits = all(row.ok for row in rows) and not any(finding.level == "refused" for finding in findings)
         if allocation.cores is None or not fits:
             return Plan(rows=rows, findings=findings)
+        integers.identities(layers, stored, findings)
+        integers.copies(layers, stored, findings)
         return Plan(
             rows=rows,
             findings=findings,
-            config=_config(chip, layers, stored, allocation.cores, _monitored(model, record)),
+            config=_config(chip, model, layers, stored, allocation.cores, _monitored(model, record)),
             placement=_placement(model, layers, allocation.cores),
             fates=_fates(model, reader),
             losses=integers.losses(layers, stored),
@@ -160,18 +163,18 @@ def _monitored(model: Model, record: tuple[Probe, ...]) -> set[str]:
 
 def _config(
     chip: chips.ChipTable,
+    model: Model,
     layers: list[Layer],
     quantised: list[Quantised],
     cores: tuple[int, ...],
     monitored: set[str],
 ) -> SpeckConfig:
     registers = [CnnLayerConfig() for _ in range(chip.n_cores)]
-    core_of = {layer.population: core for layer, core in zip(layers, cores, strict=True)}
+    routes = _routes(model, layers, cores)
     for layer, q, core in zip(layers, quantised, cores, strict=True):
         targets = [
-            Destination(enable=True, layer=core_of[other.population], pooling=other.pooling)
-            for other in layers
-            if other.source == layer.population
+            Destination(enable=True, layer=target, pooling=feed.pooling, feature_shift=feed.feature_shift)
+            for target, feed in routes.get(layer.population, [])
         ]
         state = np.zeros(layer.out_shape, np.int16) if q.state is None else q.state
         registers[core] = CnnLayerConfig(
@@ -184,11 +187,24 @@ def _config(
             return_to_zero=layer.return_to_zero,
             neurons_initial_value=state.transpose(0, 2, 1),
             monitor_enable=layer.population in monitored,
-            destinations=(*targets, *[Destination()] * (2 - len(targets))),  # type: ignore[arg-type]
+            destinations=(*targets, *[Destination()] * (chips.CORE_DESTINATIONS - len(targets))),  # type: ignore[arg-type]
         )
-    return SpeckConfig(
-        chip=chip.name, cnn_layers=tuple(registers), entries=(Entry(port=layers[0].source, layer=cores[0]),)
-    )
+    entries = [
+        Entry(port=name, layer=target, feature_shift=feed.feature_shift)
+        for name in model.inputs
+        for target, feed in routes.get(name, [])
+    ]
+    return SpeckConfig(chip=chip.name, cnn_layers=tuple(registers), entries=tuple(entries))
+
+
+def _routes(model: Model, layers: list[Layer], cores: tuple[int, ...]) -> dict[str, list[tuple[int, Feed]]]:
+    """Where the spikes of a population or Input go: (core, feed), in network order of the targets, then by shift."""
+    rank = {name: i for i, name in enumerate(model.order())}
+    routes: dict[str, list[tuple[int, Feed]]] = {}
+    for layer, core in sorted(zip(layers, cores, strict=True), key=lambda pair: rank[pair[0].population]):
+        for feed in sorted(layer.feeds, key=lambda feed: feed.feature_shift):
+            routes.setdefault(feed.source, []).append((core, feed))
+    return routes
 
 
 def _dimensions(layer: Layer) -> Dimensions:
@@ -232,14 +248,23 @@ def _placement(model: Model, layers: list[Layer], cores: tuple[int, ...]) -> Pla
 
 
 def _fates(model: Model, reader: Reader) -> list[Fate]:
-    fates = [Fate(node=name, fate="folded") for name in (*model.inputs, *model.outputs)]
+    """One line per node. What serves several branches is folded onto the first of them and names them all."""
+    fates = {name: Fate(node=name, fate="folded") for name in (*model.inputs, *model.outputs)}
+    onto: dict[str, list[str]] = {}
     for layer in reader.layers:
-        fates.append(Fate(node=layer.population, fate="chip"))
-        for name in layer.folded:
-            pool = isinstance(model.nodes[name], nodes.SumPool2d)
-            onto = layer.source if pool else layer.population
-            reason = "destination pooling" if pool else ""
-            fates.append(Fate(node=name, fate="folded", onto=onto, reason=reason))
+        fates[layer.population] = Fate(node=layer.population, fate="chip")
+        for feed in layer.feeds:
+            for name in feed.folded:
+                pool = isinstance(model.nodes[name], nodes.SumPool2d)
+                onto.setdefault(name, []).append(feed.source if pool else layer.population)
+    for name, parts in onto.items():
+        several = list(dict.fromkeys(parts))
+        reason = "destination pooling" if isinstance(model.nodes[name], nodes.SumPool2d) else ""
+        if len(several) > 1:
+            reason = f"{reason or 'part'} of {', '.join(several)}"
+        fates[name] = Fate(node=name, fate="folded", onto=several[0], reason=reason)
     for name in reader.host_nodes:
-        fates.append(Fate(node=name, fate="host", reason="monitors tap before pooling: done at read-out"))
-    return fates
+        before = f"{fates[name].reason}; before the Output: " if name in fates else ""
+        host = Fate(node=name, fate="host", reason="monitors tap before pooling: done at read-out")
+        fates[name] = attrs.evolve(fates.get(name, host), reason=before + host.reason)
+    return list(fates.values())

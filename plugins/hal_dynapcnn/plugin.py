@@ -21,6 +21,11 @@ HAL_PLUGIN_API = "1.0"
 CAPABILITIES = frozenset(
     {
         "neuron.if",
+        "route.fanout",
+        "route.merge",
+        "route.recurrent",
+        "route.inputs",
+        "route.outputs",
         "record.state",
         "run.continue",
         "reset.state",

@@ -80,10 +80,10 @@ def test_what_fits_where(net: Any) -> None:
         ("ideal", "encoder"): True, ("speck2f", "encoder"): True,
         ("ideal", "no dt"): False, ("speck2f", "no dt"): True,
         ("ideal", "cuba"): True, ("speck2f", "cuba"): False,
-        ("ideal", "loop"): True, ("speck2f", "loop"): False,
+        ("ideal", "loop"): True, ("speck2f", "loop"): True,
         ("ideal", "delay"): False, ("speck2f", "delay"): False,
         ("ideal", "too large"): True, ("speck2f", "too large"): False,
-        ("ideal", "weights at the end"): True, ("speck2f", "weights at the end"): False,
+        ("ideal", "weights at the end"): True, ("speck2f", "weights at the end"): True,
     }  # fmt: skip
 
 

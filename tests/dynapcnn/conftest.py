@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -38,16 +37,39 @@ def pair(value: int | tuple[int, int]) -> tuple[int, int]:
 
 
 class Chain:
-    """Nodes one after the other; each takes the shape of the one before. Names: given, or the type and a number."""
+    """Nodes one after the other; each takes the shape of the one before. Names: given, or the type and a number.
+
+    `at` goes back to a node, to branch there; `to` adds an edge to a node that is already there.
+    """
 
     def __init__(self, *shape: int, name: str = "input") -> None:
+        self.parts: list[nodes.Node] = []
+        self.edges: list[tuple[str, str]] = []
+        self.source(*shape, name=name)
+
+    def source(self, *shape: int, name: str) -> Self:
+        """An Input, to go on from."""
         self.shape: tuple[int, ...] = shape
-        self.parts: list[nodes.Node] = [nodes.Input(name=name, input_shape=shape, output_shape=shape)]
+        self.parts.append(nodes.Input(name=name, input_shape=shape, output_shape=shape))
+        self.here = name
+        return self
+
+    def at(self, name: str) -> Self:
+        self.here, self.shape = next((part.name, part.output_shape) for part in self.parts if part.name == name)
+        return self
+
+    def to(self, name: str) -> Self:
+        self.edges.append((self.here, name))
+        return self
+
+    def out(self, name: str = "output") -> Self:
+        return self.put(nodes.Output, name, self.shape)
 
     def put(self, cls: Any, name: str | None, shape: tuple[int, ...], **fields: Any) -> Self:
         name = name or f"{cls.__name__.lower()}{len(self.parts)}"
         self.parts.append(cls(name=name, input_shape=self.shape, output_shape=shape, **fields))
-        self.shape = shape
+        self.edges.append((self.here, name))
+        self.here, self.shape = name, shape
         return self
 
     def conv(
@@ -119,10 +141,9 @@ class Chain:
 
     def model(self, **semantics: Any) -> Model:
         """With an Output at the end; semantics as the chip's but for what is said."""
-        if not isinstance(self.parts[-1], nodes.Output):
-            self.put(nodes.Output, "output", self.shape)
-        names = [part.name for part in self.parts]
-        return self.graph(pairwise(names), **semantics)
+        if not any(isinstance(part, nodes.Output) for part in self.parts):
+            self.out()
+        return self.graph(self.edges, **semantics)
 
     def graph(self, edges: Iterable[tuple[str, str]], **semantics: Any) -> Model:
         given = semantics if "profile" in semantics else AS_THE_CHIP | semantics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from hal_dynapcnn.allocator import Memory, Problem, ProblemKind, address_words, allocate, memory_words
-from hal_dynapcnn.chips import CHIPS, ChipTable
+from hal_dynapcnn.chips import CHIPS, FAST_CORES, ChipTable
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dynapcnn"
 NINE, FIVE = CHIPS["speck2f"], CHIPS["speck2cmini"]
@@ -50,7 +51,7 @@ def check_evidence(problem: Problem, needs: list[tuple[int, int, int]], chip: Ch
 
 
 @pytest.mark.parametrize(("table", "chip"), [(0, NINE), (1, FIVE)])
-def test_golden_feasibility(table: int, chip: ChipTable) -> None:
+def test_rule_15_golden_feasibility(table: int, chip: ChipTable) -> None:
     golden: Any = np.load(GOLDEN / "p12_alloc_fuzz.npz")
     for n, need, feasible in zip(golden["n_layers"], golden["need"], golden["feasible"][:, table], strict=True):
         needs = [tuple(map(int, row)) for row in need[:n]]
@@ -151,15 +152,65 @@ def test_fixed_and_reserved() -> None:
     assert allocate([SMALL], NINE, reserved=set(range(9))).problems[0].blocked == tuple(range(9))
 
 
+def test_layers_fed_by_an_input_get_the_fast_cores() -> None:
+    assert allocate([SMALL] * 4, NINE, entries=[2, 3]).cores == (2, 3, 0, 1)
+    assert allocate([SMALL] * 4, NINE, entries=[3]).cores == (0, 2, 3, 1)
+    assert allocate([SMALL] * 4, NINE, entries=[1, 2, 3]).cores == (2, 0, 1, 3)
+    # with as many synaptic operations as it likes: another layer comes after them
+    assert allocate([SMALL] * 4, NINE, entries=[2, 3], load=[9, 9, 1, 1]).cores == (2, 3, 0, 1)
+    assert allocate([SMALL] * 4, NINE, entries=[1, 2, 3], load=[0, 1, 3, 2]).cores == (2, 3, 0, 1)
+
+
+def test_then_the_layers_with_most_synaptic_operations() -> None:
+    assert allocate([SMALL] * 4, NINE, entries=[0], load=[1, 2, 8, 4]).cores == (0, 2, 1, 3)
+    assert allocate([SMALL] * 4, NINE, load=[1, 2, 8, 4]).cores == (2, 3, 0, 1)
+    assert allocate([SMALL] * 4, NINE, entries=[0], load=[1, 1, 1, 1]).cores == (0, 1, 2, 3)
+
+
+def test_second_aims_give_way_to_what_must_be() -> None:
+    # three layers need the three large maps, so the fast cores among them are theirs
+    assert allocate([BIG_MAP, SMALL, BIG_MAP, BIG_MAP], NINE, entries=[1], load=[1, 9, 1, 1]).cores == (0, 3, 1, 2)
+    # one that cannot sit there makes room for the next
+    assert allocate([BIG_KERNEL, SMALL, SMALL], NINE, entries=[0], load=[9, 1, 2]).cores == (5, 0, 1)
+    assert allocate([SMALL] * 3, NINE, fixed={1: 0}, entries=[2], load=[3, 2, 1]).cores == (2, 0, 1)
+    assert allocate([SMALL] * 3, NINE, reserved={0}, entries=[2]).cores == (2, 3, 1)
+    assert allocate([SMALL] * 3, NINE, ordering=[4, 5, 6], entries=[2], load=[1, 2, 3]).cores == (4, 5, 6)
+
+
+def test_loads_are_one_per_layer() -> None:
+    with pytest.raises(ValueError, match="1 values for 2 layers"):
+        allocate([SMALL] * 2, NINE, load=[1.0])
+
+
+def test_nine_layers_take_no_time() -> None:
+    """The aim is 10 ms; the best of several, as others may be using the machine."""
+    needs = [SMALL] * 9
+    took = []
+    for _ in range(5):
+        start = time.perf_counter()
+        assert allocate(needs, NINE, entries=[0], load=list(range(9))).fits
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.01
+
+
 words = st.sampled_from([0, 1, 1024, 2000, 16 * 1024, 30_000, 32 * 1024, 64 * 1024, 70_000])
 layer_needs = st.lists(st.tuples(words, words, st.sampled_from([0, 0, 8, 1024])), max_size=11)
 
 
 @settings(max_examples=300, deadline=None)
-@given(layer_needs, st.sampled_from([NINE, FIVE]), st.sets(st.integers(0, 8), max_size=3))
-def test_answer_is_right_either_way(needs: list[tuple[int, int, int]], chip: ChipTable, reserved: set[int]) -> None:
+@given(
+    layer_needs,
+    st.sampled_from([NINE, FIVE]),
+    st.sets(st.integers(0, 8), max_size=3),
+    st.sets(st.integers(0, 10)),
+    st.lists(st.floats(0, 1e9), min_size=11, max_size=11),
+)
+def test_answer_is_right_either_way(
+    needs: list[tuple[int, int, int]], chip: ChipTable, reserved: set[int], entries: set[int], load: list[float]
+) -> None:
     closed = reserved & set(range(chip.n_cores))
-    answer = allocate(needs, chip, reserved=reserved)
+    answer = allocate(needs, chip, reserved=reserved, entries=entries, load=load[: len(needs)])
+    assert answer == allocate(needs, chip, reserved=reserved, entries=entries, load=load[: len(needs)])
     graph = np.array(
         [[core not in closed and fits(need, chip, core) for core in range(chip.n_cores)] for need in needs], bool
     ).reshape(len(needs), chip.n_cores)
@@ -179,7 +230,18 @@ def test_answer_is_right_either_way(needs: list[tuple[int, int, int]], chip: Chi
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(words, words, st.sampled_from([0, 8])), min_size=1, max_size=4))
-def test_first_in_lexicographic_order(needs: list[tuple[int, int, int]]) -> None:
+@given(
+    st.lists(st.tuples(words, words, st.sampled_from([0, 8])), min_size=1, max_size=4),
+    st.sets(st.integers(0, 3)),
+    st.lists(st.sampled_from([1.0, 2.0, 3.0]), min_size=4, max_size=4),
+)
+def test_the_best_of_all_assignments(needs: list[tuple[int, int, int]], entries: set[int], load: list[float]) -> None:
+    """Of all valid ones: fast cores to the most urgent layers, then the lowest cores in network order."""
+    urgent = sorted(range(len(needs)), key=lambda i: (i not in entries, -load[i], i))
+
+    def worth(cores: tuple[int, ...]) -> tuple[Any, ...]:
+        return *(cores[layer] not in FAST_CORES for layer in urgent), *cores
+
     valid = [cores for cores in permutations(range(5), len(needs)) if is_valid(cores, needs, FIVE)]
-    assert allocate(needs, FIVE).cores == (min(valid) if valid else None)
+    best = min(valid, key=worth) if valid else None
+    assert allocate(needs, FIVE, entries=entries, load=load[: len(needs)]).cores == best

@@ -18,6 +18,9 @@ from hal.errors import ConfigError, DoesNotFitError
 from hal.mapping import Mapping
 from hal.model import Model
 from hal_dynapcnn.allocator import address_words, memory_words
+from hal_dynapcnn.config import SpeckMapOptions
+from hal_dynapcnn.cores import synops_per_event
+from hal_dynapcnn.layers import Reader
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dynapcnn"
 FIVE = ("speck2cmini", "speck2dmini")
@@ -111,9 +114,26 @@ def test_rule_15_a_matching_not_first_fit(speck: Any, chain: Any) -> None:
         made.relay(f"w{name}").fire(1, name)
     # 64 features of 18 x 18: 64 * 2^(5+5) = 64 Ki neurons
     model = made.conv(np.ones((64, 1, 1, 1)), "wd", padding=7).fire(1, "d").model()
-    assert speck.cores(speck.map(model), model) == [0, 1, 3, 2]
+    assert speck.cores(speck.map(model), model) == [0, 2, 3, 1]
     kept = speck.map(model, fixed_cores={"a": 0, "b": 1})
     assert speck.cores(kept, model)[3] == 2
+
+
+def test_the_busiest_layer_gets_the_other_fast_core(speck: Any, chain: Any) -> None:
+    """Updates per event: a has 1, b 4, c 36 less the edges, d, dense, 3 although its kernel has 16 pixels."""
+    made = chain(1, 4, 4).relay("wa").fire(1, "a").conv(np.ones((4, 1, 1, 1)), "wb").fire(1, "b")
+    made.conv(np.ones((4, 4, 3, 3)), "wc", padding=1).fire(9, "c").flatten().dense(np.ones((3, 64)), "wd").fire(9, "d")
+    model = made.model()
+    assert speck.cores(speck.map(model), model) == [0, 2, 1, 3]
+    assert speck.cores(speck.map(model, fixed_cores={"c": 4}), model) == [0, 1, 4, 2]
+
+
+def test_synaptic_updates_per_event_are_those_of_the_emulator(speck: Any, chain: Any) -> None:
+    """One event into every pixel, strides and paddings that differ by axis."""
+    made = chain(2, 7, 6).conv(np.ones((3, 2, 3, 3)), "w", stride=(2, 1), padding=(0, 2)).fire(9, "n")
+    recording = speck.run(made.model(), np.arange(84))
+    (layer,) = Reader(made.model(), SpeckMapOptions()).layers
+    assert recording.stats["synops"].sum() == pytest.approx(84 * synops_per_event(layer))
 
 
 @pytest.mark.parametrize("name", FIVE)
