@@ -109,11 +109,12 @@ def refusals(config: SpeckConfig) -> list[Finding]:
 
     if not in_use(config):
         no("entries", "no input and no sensor leads to a core", "give entries, or destinations to dvs_layer")
+    inputs = ports(config)
     for way in ways(config):
         if way.source == "@dvs":
             f, y, x = sensor_shape(config.dvs_layer)
         elif isinstance(way.source, str):
-            continue
+            f, y, x = inputs[way.source]
         else:
             f, y, x = config.cnn_layers[way.source].dimensions.output_shape.shape
         features, *size = config.cnn_layers[way.target].dimensions.input_shape.shape

@@ -1,4 +1,4 @@
-"""DynapCNN / Speck graphs: cores with several destinations and sums, through mapper and device and on the bare emulator."""
+"""DynapCNN / Speck graphs: several destinations and sums, through mapper and device and on the bare emulator."""
 
 from __future__ import annotations
 
