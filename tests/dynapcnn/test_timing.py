@@ -78,7 +78,7 @@ def test_the_defaults_keep_up_with_real_time_and_not_with_a_thousand_times_that(
     assert np.array_equal(calm.spikes["n8"]["index"], wanted.spikes["n8"]["index"])
     delay = calm.spikes["n8"]["t"] - wanted.spikes["n8"]["t"]
     assert delay.min() > 0
-    assert delay.max() < 100_000
+    assert delay.max() < 1_000_000
     assert calm.stats["synops"].tolist() == wanted.stats["synops"].tolist()
 
     assert rushed.status == "untrusted"
