@@ -31,6 +31,7 @@ from rich.table import Table
 
 import hal
 from hal import nodes
+from hal.device import Device
 from hal.semantics import Semantics
 
 HERE = Path(__file__).parent
@@ -81,24 +82,25 @@ def model(work: workloads.Workload) -> hal.Model:
 
 
 class Ours:
-    """`Device.run` with recording of every layer, and the bare emulator."""
+    """`Device.run` with recording of every layer, untimed as the peer is and timed as by default; the bare emulator."""
 
     def __init__(self, work: workloads.Workload) -> None:
         net = model(work)
         record = [node.name for node in net.populations() if node.spiking]
         self.mapping = hal.mapper("speck2f").map(net, record=record)
-        self.device = hal.open("speck2f")
-        self.device.load(self.mapping)
+        self.untimed, self.timed = hal.open("speck2f", rate=None), hal.open("speck2f")
+        for device in (self.untimed, self.timed):
+            device.load(self.mapping)
         self.stimulus = {"input": hal.events(work.t * 1000, work.index)}
         self.duration_ns = work.duration_us * 1000
         self.chain = work.chain()
         self.t, self.index = work.t, work.index
 
-    def run(self) -> tuple[float, hal.Recording]:
+    def run(self, device: Device) -> tuple[float, hal.Recording]:
         """Wall seconds of one run, and its recording."""
-        self.device.reset()
+        device.reset()
         began = time.perf_counter()
-        recording = self.device.run(self.stimulus, self.duration_ns)
+        recording = device.run(self.stimulus, self.duration_ns)
         return time.perf_counter() - began, recording
 
     def bare(self) -> float:
@@ -163,19 +165,20 @@ class Peer:
 
 
 def measure(name: str, python: str | None, repeat: int) -> list[dict[str, Any]]:
-    """Rows of one workload: Device.run and the bare emulator, against the peer in turn."""
+    """Rows of one workload: Device.run in both modes and the bare emulator, against the peer in turn."""
     work = workloads.workload(name)
     ours = Ours(work)
-    ours.run(), ours.bare()
-    device, bare, peer = [], [], []
+    ours.run(ours.untimed), ours.run(ours.timed), ours.bare()
+    untimed, timed, bare, peer = [], [], [], []
     synops = spikes = 0
     with tempfile.TemporaryDirectory() as folder:
         other = Peer(python, work, Path(folder)) if python else None
         if other:
             other.run()
         for _ in range(repeat):
-            seconds, recording = ours.run()
-            device.append(seconds)
+            timed.append(ours.run(ours.timed)[0])
+            seconds, recording = ours.run(ours.untimed)
+            untimed.append(seconds)
             bare.append(ours.bare())
             if other:
                 peer.append(other.run())
@@ -184,7 +187,8 @@ def measure(name: str, python: str | None, repeat: int) -> list[dict[str, Any]]:
     synops = int(recording.stats["synops"].sum())
     spikes = [recording.event_count(node) for node in recording.shapes if node != "output"]  # type: ignore[assignment]
     rows = []
-    for what, times in (("Device.run, all layers recorded", device), ("bare emulator", bare)):
+    modes = (("run, rate=None", untimed), ("run, default", timed), ("emulator", bare))
+    for what, times in modes:
         row = {
             "workload": name,
             "ours": what,

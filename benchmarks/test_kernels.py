@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from hal_emulators.dynapcnn import Chain, ChainResult
+from hal_emulators.dynapcnn_network import Link, Network, Step, Timing
 
 
 def _load_workloads() -> ModuleType:
@@ -50,6 +51,26 @@ def test_chain(benchmark: Any, name: str) -> None:
     spikes, synops = TOTALS[name]
     assert [core.events_out for core in result.cores] == spikes
     assert sum(core.synops for core in result.cores) == synops
+
+
+@pytest.mark.parametrize("rate", [None, 1e8])
+def test_network(benchmark: Any, rate: float | None) -> None:
+    """The same through cores that hand on event by event, infinitely fast and timed."""
+    workload = workloads.workload("gesture")
+    cores = workload.chain().cores
+    links = [Link(-1, 0), *(Link(n, n + 1, core.pooling) for n, core in enumerate(cores[:-1]))]
+    network = Network(cores, links, [cores[0].in_shape], timing=Timing(rate=rate))
+    port = np.zeros(workload.t.size, np.int64)
+
+    def run() -> Step:
+        network.reset()
+        network.begin(workload.t * 1000, port, workload.index, duration=workload.duration_us * 1000 + 1_000_000)
+        return network.advance()
+
+    step: Step = benchmark(run)
+    spikes, synops = TOTALS["gesture"]
+    assert step.counts["events_out"].tolist() == spikes
+    assert step.counts["synops"].sum() == synops
 
 
 def test_long_run(benchmark: Any) -> None:

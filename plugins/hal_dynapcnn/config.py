@@ -217,7 +217,12 @@ class DvsLayerConfig:
     destinations: tuple[DvsDestination, DvsDestination] = setting(doc="where events go", factory=_two_dvs_destinations)
 
     def rules(self) -> Iterator[Problem]:
-        """The region is not empty."""
+        """The region is not empty, and starts on the map; it ends where the pooled map ends."""
+        for axis in ("x", "y"):
+            first, pool = getattr(self.origin, axis), getattr(self.pooling, axis)
+            if first >= chips.INPUT_SIZE_MAX // pool:
+                limit = f"0..{chips.INPUT_SIZE_MAX // pool - 1}, in pixels pooled by {pool}"
+                yield Problem("beyond the pooled map", f"origin.{axis}", value=first, limit=limit)
         if self.cut.x < self.origin.x or self.cut.y < self.origin.y:
             limit = f"not before origin ({self.origin.x}, {self.origin.y})"
             yield Problem("an empty region", "cut", value=(self.cut.x, self.cut.y), limit=limit)
@@ -247,6 +252,9 @@ class DvsFilterConfig:
         if self.enable and not self.low_pass_mode_enable and 0 in (self.filter_size.x, self.filter_size.y):
             value = (self.filter_size.x, self.filter_size.y)
             yield Problem("only in low-pass mode", "filter_size", value=value, limit="1..15")
+        if self.enable and self.low_pass_mode_enable and (self.filter_size.x or self.filter_size.y):
+            value = (self.filter_size.x, self.filter_size.y)
+            yield Problem("the low pass looks at one pixel", "filter_size", value=value, limit="0")
         if self.low_pass_mode_enable and self.hot_pixel_filter_enable:
             yield Problem("excludes the hot-pixel filter", "low_pass_mode_enable", value=True)
 
@@ -260,14 +268,14 @@ class ReadoutConfig:
     output_mode_sel: int = setting(
         0, doc="0 off, 1 threshold compare, 2 selected neuron, 3 maximum", minimum=0, maximum=3
     )
-    threshold: int = setting(0, doc="spikes per window", minimum=0, maximum=65535)
+    threshold: int = setting(0, doc="average spikes per tick that must be exceeded", minimum=0, maximum=65535)
     low_pass_filter_disable: bool = setting(False, doc="window of 1 tick")
     low_pass_filter32_not16: bool = setting(False, doc="window of 32 ticks, else 16")
     override_threshold_max: bool = setting(False, doc="ignore the threshold")
     output_neuron_num: int = setting(0, doc="for mode 2", minimum=0, maximum=chips.READOUT_CLASSES_MAX)
     internal_slow_clk: bool = setting(False, doc="ticks from the DVS-derived clock")
     monitor_enable: bool = setting(False, doc="send readout values; excludes monitored spikes")
-    readout_pin_monitor_enable: bool = setting(False, doc="send pin changes")
+    readout_pin_monitor_enable: bool = setting(False, doc="send the class at every interrupt")
 
 
 @attrs.frozen(kw_only=True)

@@ -291,6 +291,8 @@ TO_CORE_5 = DvsDestination(enable=True, layer=5)
         ("speck2cmini", {"readout": ReadoutConfig(monitor_enable=True)}, "readout"),
         ("speck2f", {"dvs_filter": DvsFilterConfig(enable=True, filter_size=WindowXY(x=0))}, "dvs_filter.filter_size"),
         ("speck2f", {"dvs_layer": DvsLayerConfig(origin=PointXY(x=9), cut=PointXY(x=8))}, "dvs_layer.cut"),
+        ("speck2f", {"dvs_layer": DvsLayerConfig(origin=PointXY(y=64), pooling=PoolXY(y=2))}, "dvs_layer.origin.y"),
+        ("speck2f", {"dvs_filter": DvsFilterConfig(enable=True, low_pass_mode_enable=True)}, "dvs_filter.filter_size"),
     ],
 )  # fmt: skip
 def test_blocks_that_no_such_chip_takes(chip: str, changes: Any, where: str) -> None:
