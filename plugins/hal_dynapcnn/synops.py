@@ -20,7 +20,7 @@ RESOURCE = "synops/s"
 
 def sources(layer: Layer) -> tuple[str, ...]:
     """The nodes whose events a layer takes in, one entry for every connection."""
-    return (layer.source,)
+    return tuple(feed.source for feed in layer.feeds)
 
 
 def per_event(layer: Layer) -> float:
