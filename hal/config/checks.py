@@ -153,7 +153,10 @@ def _range(spec: FieldSpec) -> str:
 
 
 def build(cls: type[T], values: Mapping[str, Any], what: str) -> T:
-    """Make `cls` from keywords; unknown names, missing fields and bad values are reported together."""
+    """Make `cls` from keywords; unknown names, missing fields and bad values are reported together.
+
+    A field of a config class takes keywords, too: a mapping of its own.
+    """
     names = [field.name for field in attrs.fields(cast(Any, cls)) if field.init]
     found = []
     for key in values:
@@ -164,16 +167,31 @@ def build(cls: type[T], values: Mapping[str, Any], what: str) -> T:
     required = [f.name for f in attrs.fields(cast(Any, cls)) if f.init and f.default is attrs.NOTHING]
     missing = [name for name in required if name not in values]
     found += [Problem("must be given", name) for name in missing]
-    known = {key: value for key, value in values.items() if key in names}
+    about = {name: (kind, spec) for name, kind, spec in fields_of(cls)}
+    known = {}
+    for key in (key for key in values if key in names):
+        known[key], faults = _nested(about[key][0], values[key], key)
+        found += faults
     if missing:
-        about = {name: (kind, spec) for name, kind, spec in fields_of(cls)}
         found += [p for name, value in known.items() for p in _value_problems(value, *about[name], name)]
         raise ConfigError(f"not valid: {what}", problems=found)
     try:
         made = cls(**known)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"not valid: {what}", problems=[*found, Problem(str(error))]) from error
-    found += problems(made)
+    faulty = {problem.where.partition(".")[0] for problem in found}
+    found += [problem for problem in problems(made) if problem.where not in faulty]
     if found:
         raise ConfigError(f"not valid: {what}", problems=found)
     return made
+
+
+def _nested(kind: Any, value: Any, where: str) -> tuple[Any, list[Problem]]:
+    """A value made into the config class that its field asks for, if it does and keywords are given; else as it is."""
+    cls = next((part for part in (kind, *get_args(kind)) if isinstance(part, type) and attrs.has(part)), None)
+    if cls is None or not isinstance(value, Mapping) or get_origin(kind) not in (None, Union, types.UnionType):
+        return value, []
+    try:
+        return build(cls, value, where), []
+    except ConfigError as error:
+        return value, [attrs.evolve(p, where=f"{where}.{p.where}" if p.where else where) for p in error.problems]

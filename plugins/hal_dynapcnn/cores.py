@@ -9,14 +9,14 @@ from hal.fit import Finding, FitRow
 from hal.mapping import Mapping
 from hal_dynapcnn import chips
 from hal_dynapcnn.allocator import Allocation, Memory, Problem, ProblemKind, allocate, memory_words
-from hal_dynapcnn.config import SpeckMapOptions
 from hal_dynapcnn.layers import Layer
+from hal_dynapcnn.options import SpeckMapOptions
 
 
 def memory(layer: Layer) -> Memory:
     """Words of the three memories a layer takes, by the published formula."""
     return memory_words(
-        layer.in_shape[0], layer.out_shape[0], layer.weights.shape[-1], layer.out_shape[1:], layer.bias is not None
+        layer.in_shape[0], layer.core_shape[0], layer.weights.shape[-1], layer.out_shape[1:], layer.bias is not None
     )
 
 
@@ -31,13 +31,13 @@ def synops_per_event(layer: Layer) -> float:
         size, out = layer.in_shape[1 + axis], layer.out_shape[1 + axis]
         seen = np.arange(out)[:, None] * layer.stride[axis] + np.arange(side) - layer.padding[axis]
         reached *= np.count_nonzero((seen >= 0) & (seen < size)) / size
-    return layer.out_shape[0] * reached
+    return layer.core_shape[0] * reached
 
 
 def limits(layer: Layer) -> list[FitRow]:
     """The dimension limits of one core."""
     c_in, *size_in = layer.in_shape
-    c_out, *size_out = layer.out_shape
+    c_out, *size_out = layer.core_shape
     table = (
         ("input size", max(size_in), chips.INPUT_SIZE_MAX, "pixels", "crop or pool the input"),
         ("output size", max(size_out), chips.OUTPUT_SIZE_MAX, "pixels", "use a stride"),

@@ -16,7 +16,7 @@ from hal.probes import recorded_events
 from hal.recorder import MemoryRecorder, Recorder
 from hal.recording import BatchRecording, Recording
 from hal_dynapcnn import routing
-from hal_dynapcnn.config import SpeckOpenOptions
+from hal_dynapcnn.options import SpeckOpenOptions
 from hal_dynapcnn.player import Player
 
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from hal.errors import ConfigError, Problem, StateError
 from hal_dynapcnn import routing
-from hal_dynapcnn.config import DECIMATION, CnnLayerConfig, SpeckConfig, SpeckOpenOptions
+from hal_dynapcnn.config import DECIMATION, CnnLayerConfig, SpeckConfig
+from hal_dynapcnn.options import SpeckOpenOptions
 from hal_emulators.dynapcnn import Chain
 from hal_emulators.dynapcnn_network import COUNTERS, CoreParams, EndlessError, Link, Network, Timing
 

@@ -8,10 +8,10 @@ import numpy as np
 from hal import nodes
 from hal.model import Model, Projection
 from hal_dynapcnn import chips
-from hal_dynapcnn.config import SpeckMapOptions
 from hal_dynapcnn.merging import Bias, Feed, Kernel, Merged, merge
 from hal_dynapcnn.neurons import Neuron, Neurons
 from hal_dynapcnn.notes import Notes
+from hal_dynapcnn.options import SpeckMapOptions
 from hal_dynapcnn.path import Float, Path, Shape3, core_shapes, pool_size
 
 
@@ -37,6 +37,14 @@ class Layer:
     threshold_low: float | None
     return_to_zero: bool
     start: Float
+    spread: int = 1
+    """Only every so-manieth feature of the core is one of these; the others are silent (readout block of 2e and 2f)."""
+
+    @property
+    def core_shape(self) -> Shape3:
+        """(features, y, x) of the core."""
+        features, y, x = self.out_shape
+        return (features - 1) * self.spread + 1, y, x
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:

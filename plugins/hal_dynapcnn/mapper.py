@@ -18,23 +18,13 @@ from hal.mapper import Mapper, Plan
 from hal.mapping import Fate, Mapping, Placement
 from hal.model import Model
 from hal.probes import recorded_events
-from hal_dynapcnn import chips, cores, integers, readout, routing, synops
+from hal_dynapcnn import chips, cores, integers, peripherals, readout, registers, routing, synops
 from hal_dynapcnn.allocator import Allocation
 from hal_dynapcnn.config import (
-    CnnLayerConfig,
-    Destination,
-    Dimensions,
-    Entry,
-    FeatureMap,
-    PaddingXY,
-    SizeXY,
     SpeckConfig,
-    SpeckMapOptions,
-    StrideXY,
 )
 from hal_dynapcnn.layers import Layer, Reader
-from hal_dynapcnn.merging import Feed
-from hal_dynapcnn.quantise import Quantised
+from hal_dynapcnn.options import SpeckMapOptions
 
 
 class SpeckMapper(Mapper):
@@ -54,11 +44,13 @@ class SpeckMapper(Mapper):
         layers, findings = reader.layers, reader.findings
         if options.drop_zero_bias:
             layers = [attrs.evolve(layer, bias=None) if not np.any(layer.bias) else layer for layer in layers]
+        # with layers missing, what could be said of the others would be wrong
+        if not reader.refused:
+            layers = peripherals.asked(model, layers, chip, options, record, reader.notes)
         rows = [row for layer in layers for row in cores.limits(layer)]
         needs = [cores.memory(layer) for layer in layers]
         allocation = Allocation(cores=None, problems=())
         if not reader.refused:
-            # with layers missing, what could be said of the others would be wrong
             asked = options if like is None else cores.as_before(options, like, layers)
             allocation, orders = cores.assign(needs, chip, asked, layers, model.inputs)
             findings += orders
@@ -76,7 +68,7 @@ class SpeckMapper(Mapper):
         return Plan(
             rows=rows,
             findings=findings,
-            config=_config(chip, model, layers, stored, allocation.cores, _monitored(model, record)),
+            config=registers.made(chip, model, layers, stored, allocation.cores, options, record),
             placement=_placement(model, layers, allocation.cores),
             fates=_fates(model, reader),
             losses=integers.losses(layers, stored),
@@ -155,78 +147,17 @@ def _placed(config: SpeckConfig, mapping: Mapping) -> list[Any]:
     return [sorted(entries, key=str), *(config.cnn_layers[core].dimensions.output_shape for core in cores)]
 
 
-def _monitored(model: Model, record: tuple[Probe, ...]) -> set[str]:
-    """Populations whose spikes leave the chip: those that feed an Output, and those probed."""
-    feeding = {p.source for p in model.projections() if p.target in model.outputs}
-    return feeding | {probe.node for probe in record if probe.variable == "spikes"}
-
-
-def _config(
-    chip: chips.ChipTable,
-    model: Model,
-    layers: list[Layer],
-    quantised: list[Quantised],
-    cores: tuple[int, ...],
-    monitored: set[str],
-) -> SpeckConfig:
-    registers = [CnnLayerConfig() for _ in range(chip.n_cores)]
-    routes = _routes(model, layers, cores)
-    for layer, q, core in zip(layers, quantised, cores, strict=True):
-        targets = [
-            Destination(enable=True, layer=target, pooling=feed.pooling, feature_shift=feed.feature_shift)
-            for target, feed in routes.get(layer.population, [])
-        ]
-        state = np.zeros(layer.out_shape, np.int16) if q.state is None else q.state
-        registers[core] = CnnLayerConfig(
-            dimensions=_dimensions(layer),
-            weights=q.weights.transpose(0, 1, 3, 2),
-            biases=q.bias,
-            leak_enable=bool(q.bias.any()),
-            threshold_high=q.threshold_high,
-            threshold_low=q.threshold_low,
-            return_to_zero=layer.return_to_zero,
-            neurons_initial_value=state.transpose(0, 2, 1),
-            monitor_enable=layer.population in monitored,
-            destinations=(*targets, *[Destination()] * (chips.CORE_DESTINATIONS - len(targets))),  # type: ignore[arg-type]
-        )
-    entries = [
-        Entry(port=name, layer=target, feature_shift=feed.feature_shift)
-        for name in model.inputs
-        for target, feed in routes.get(name, [])
-    ]
-    return SpeckConfig(chip=chip.name, cnn_layers=tuple(registers), entries=tuple(entries))
-
-
-def _routes(model: Model, layers: list[Layer], cores: tuple[int, ...]) -> dict[str, list[tuple[int, Feed]]]:
-    """Where the spikes of a population or Input go: (core, feed), in network order of the targets, then by shift."""
-    rank = {name: i for i, name in enumerate(model.order())}
-    routes: dict[str, list[tuple[int, Feed]]] = {}
-    for layer, core in sorted(zip(layers, cores, strict=True), key=lambda pair: rank[pair[0].population]):
-        for feed in sorted(layer.feeds, key=lambda feed: feed.feature_shift):
-            routes.setdefault(feed.source, []).append((core, feed))
-    return routes
-
-
-def _dimensions(layer: Layer) -> Dimensions:
-    (c_in, y_in, x_in), (c_out, y_out, x_out) = layer.in_shape, layer.out_shape
-    return Dimensions(
-        input_shape=FeatureMap(feature_count=c_in, size=SizeXY(x=x_in, y=y_in)),
-        output_shape=FeatureMap(feature_count=c_out, size=SizeXY(x=x_out, y=y_out)),
-        padding=PaddingXY(x=layer.padding[1], y=layer.padding[0]),
-        stride=StrideXY(x=layer.stride[1], y=layer.stride[0]),
-        kernel_size=layer.weights.shape[-1],
-    )
-
-
-def _coordinates(shape: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
+def _coordinates(shape: tuple[int, ...], spread: int = 1) -> dict[str, NDArray[np.int64]]:
     """index, feature, y, x and the neuron's address of every element of (features, y, x).
 
+    With `spread` only every so-manieth feature of the core is one of the model's.
     The address is y << (bits of features + bits of columns) | x << bits of features | feature (the vendor's neuron
     read-out; sinabs 3.1.3 shifts y by the bits of the rows instead, which is wrong for maps that are not square).
     """
     features, height, width = (*shape, 1, 1)[:3]
     feature, y, x = (axis.ravel() for axis in np.indices((features, height, width)))
-    bits_f, bits_x = (features - 1).bit_length(), (width - 1).bit_length()
+    feature = feature * spread
+    bits_f, bits_x = ((features - 1) * spread).bit_length(), (width - 1).bit_length()
     return {
         "index": np.arange(feature.size),
         "feature": feature,
@@ -241,7 +172,7 @@ def _placement(model: Model, layers: list[Layer], cores: tuple[int, ...]) -> Pla
         {"node": name, "core": -1, **_coordinates(model.nodes[name].output_shape)} for name in model.inputs
     ]
     parts += [
-        {"node": layer.population, "core": core, **_coordinates(layer.out_shape)}
+        {"node": layer.population, "core": core, **_coordinates(layer.out_shape, layer.spread)}
         for layer, core in zip(layers, cores, strict=True)
     ]
     return Placement.build(parts, ("feature", "y", "x"))

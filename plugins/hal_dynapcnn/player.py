@@ -14,8 +14,9 @@ from hal.mapping import Mapping
 from hal.recorder import Recorder
 from hal_dynapcnn import readout, routing
 from hal_dynapcnn.blocks import NO_EVENTS, ReadoutBlock, Report, SensorBlock
-from hal_dynapcnn.config import SpeckConfig, SpeckOpenOptions
+from hal_dynapcnn.config import SpeckConfig
 from hal_dynapcnn.engine import I64, Step, engine
+from hal_dynapcnn.options import SpeckOpenOptions
 
 FIRST_CHUNK = 1024
 """Events handed to the emulator at first; the number follows what takes about CHUNK_S."""
@@ -184,12 +185,19 @@ class Player:
                 )
             )
 
+    def _state(self, core: int) -> NDArray[np.int16]:
+        """(f, y, x) of a core; one that nothing reaches stays as it began."""
+        config: SpeckConfig = self.mapping.config
+        if core in routing.in_use(config):
+            return self.engine.state(core)
+        return config.cnn_layers[core].neurons_initial_value.transpose(0, 2, 1)
+
     def _states(self, duration_ns: int, recorder: Recorder) -> None:
         for probe in self.mapping.record:
             if probe.variable != "v" or not duration_ns:
                 continue
-            core = int(self.mapping.placement.where(probe.node)["core"][0])
-            values: NDArray[Any] = self.engine.state(core).ravel()
+            at = self.mapping.placement.where(probe.node)
+            values: NDArray[Any] = self._state(int(at["core"][0]))[at["feature"], at["y"], at["x"]]
             if probe.indices is not None:
                 values = values[list(probe.indices)]
             recorder.sample(probe.node, "v", np.array([duration_ns - 1], np.int64), values[None, :])

@@ -9,7 +9,8 @@ from hal.events import Port
 from hal.fit import Observable, Resource
 from hal.hookspecs import hookimpl
 from hal_dynapcnn import chips, samna_script
-from hal_dynapcnn.config import SpeckConfig, SpeckMapOptions, SpeckOpenOptions
+from hal_dynapcnn.config import SpeckConfig
+from hal_dynapcnn.options import SpeckMapOptions, SpeckOpenOptions
 
 if TYPE_CHECKING:
     from hal.mapping import Mapping

@@ -15,18 +15,25 @@ from hal.model import Projection
 
 @attrs.frozen(kw_only=True)
 class Tap:
-    """One recorded key fed by one core; shape (features, y, x) of the core, pool at read-out."""
+    """One recorded key fed by one core; shape (features, y, x) of its neurons, pool at read-out.
+
+    spread: only every so-manieth feature of the core is one of them (`Layer.spread`).
+    """
 
     key: str
     core: int
     shape: tuple[int, int, int]
     pool: int = 1
+    spread: int = 1
 
     def read(self, index: NDArray[np.uint32]) -> tuple[slice | NDArray[np.bool_], NDArray[np.uint32]]:
         """Which spikes have a place under this key, and their indices there.
 
         Spikes of an incomplete last row or column of a pool have none.
         """
+        if self.spread > 1:
+            kept = index % self.spread == 0
+            return kept, (index[kept] // self.spread).astype(np.uint32)
         if self.pool == 1:
             return slice(None), index
         _, height, width = self.shape
@@ -59,8 +66,10 @@ def taps(mapping: Mapping, recorded: dict[str, tuple[int, ...]]) -> list[Tap]:
         pools = {p.source: _pool(p) for p in model.projections() if p.target == key} if key in model.outputs else {}
         for source in pools or [key]:
             shape = three(model.nodes[source].output_shape)
-            core = int(mapping.placement.where(source)["core"][0])
-            out.append(Tap(key=key, core=core, shape=shape, pool=pools.get(source, 1)))
+            rows = mapping.placement.where(source)
+            spread = int(rows["feature"][1] - rows["feature"][0]) if shape[1:] == (1, 1) and shape[0] > 1 else 1
+            pool = pools.get(source, 1)
+            out.append(Tap(key=key, core=int(rows["core"][0]), shape=shape, pool=pool, spread=spread))
     return out
 
 

@@ -29,7 +29,7 @@ def per_event(layer: Layer) -> float:
     Along an axis no event reaches more places than the output map has, so that a dense layer, a kernel over its whole
     input, counts one place. That events near a border reach fewer is left out.
     """
-    features, *size = layer.out_shape
+    features, *size = layer.core_shape
     reached = float(features)
     for kernel, stride, places in zip(layer.weights.shape[2:], layer.stride, size, strict=True):
         reached *= min(kernel / stride, places)

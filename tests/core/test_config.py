@@ -434,6 +434,25 @@ def test_build_refuses_keys_that_are_no_text() -> None:
         build(Chip, {"name": "x", 5: 1}, "options")  # type: ignore[dict-item]
 
 
+@attrs.frozen(kw_only=True)
+class Board:
+    core: Core = setting(doc="a core", factory=Core)
+    spare: Core | None = setting(None, doc="another")
+
+
+def test_build_takes_keywords_of_fields_that_are_config_classes() -> None:
+    made = build(Board, {"core": {"threshold": 3}, "spare": {"threshold": -1}}, "a board")
+    assert (made.core.threshold, made.spare and made.spare.threshold) == (3, -1)
+    assert build(Board, {"spare": Core(threshold=2)}, "a board").spare == Core(threshold=2)
+    assert build(Board, {"spare": None}, "a board").spare is None
+    with pytest.raises(ConfigError) as error:
+        build(Board, {"core": {"threshold": 99}, "spare": {"treshold": 1}, "nothing": 1}, "a board")
+    assert [p.where for p in error.value.problems] == ["nothing", "core.threshold", "spare.treshold"]
+    assert "did you mean 'threshold'" in error.value.problems[2].hint
+    with pytest.raises(ConfigError, match=r"core: wrong type \(value 5"):
+        build(Board, {"core": 5}, "a board")
+
+
 def test_build_makes_what_is_right() -> None:
     assert build(Chip, {"name": "x", "stride": 2}, "options") == Chip(name="x", stride=2)
 

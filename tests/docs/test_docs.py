@@ -13,7 +13,7 @@ import hal
 from hal.capabilities import VOCABULARY
 from hal.semantics import PROFILES, Semantics
 from hal_dynapcnn import chips
-from hal_dynapcnn.config import SpeckMapOptions
+from hal_dynapcnn.options import SpeckMapOptions
 
 ROOT = Path(__file__).parents[2]
 STAND_INS = {

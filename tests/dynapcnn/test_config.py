@@ -33,11 +33,10 @@ from hal_dynapcnn.config import (
     ReadoutConfig,
     SizeXY,
     SpeckConfig,
-    SpeckMapOptions,
-    SpeckOpenOptions,
     StrideXY,
     WindowXY,
 )
+from hal_dynapcnn.options import SpeckMapOptions, SpeckOpenOptions
 
 FLAT = (
     SizeXY, FeatureMap, PaddingXY, StrideXY, Dimensions, Destination, CnnLayerConfig, FlagXY, PointXY, PoolXY,

@@ -18,9 +18,9 @@ from hal.errors import ConfigError, DoesNotFitError
 from hal.mapping import Mapping
 from hal.model import Model
 from hal_dynapcnn.allocator import address_words, memory_words
-from hal_dynapcnn.config import SpeckMapOptions
 from hal_dynapcnn.cores import synops_per_event
 from hal_dynapcnn.layers import Reader
+from hal_dynapcnn.options import SpeckMapOptions
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dynapcnn"
 FIVE = ("speck2cmini", "speck2dmini")

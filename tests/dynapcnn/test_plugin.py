@@ -13,7 +13,8 @@ from hal import registry
 from hal.capabilities import VOCABULARY
 from hal.errors import CapabilityError
 from hal_dynapcnn import chips, plugin
-from hal_dynapcnn.config import SpeckConfig, SpeckMapOptions, SpeckOpenOptions
+from hal_dynapcnn.config import SpeckConfig
+from hal_dynapcnn.options import SpeckMapOptions, SpeckOpenOptions
 
 
 def test_six_chips_and_their_boards() -> None:
