@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import attrs
 import nir
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from numpy.typing import NDArray
 import hal
 from hal import nodes
 from hal.mapping import Mapping
+from hal.semantics import Semantics
+from hal_dynapcnn.config import Destination
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dynapcnn"
 RNG = np.random.default_rng(3)
@@ -786,3 +790,37 @@ def test_features_of_a_merged_kernel_count_together(speck: Any, chain: Any) -> N
     made = joined(chain, (np.ones((1, 600, 1, 1)), 0), (np.ones((1, 500, 1, 1)), 0))
     rows = [row for row in speck.check(made.model()).rows if row.resource == "features" and row.node == "c"]
     assert [(row.needed, row.limit, row.ok) for row in rows] == [(1100, 1024, False)]
+
+
+def test_the_residual_block_from_registers_and_from_a_file_are_the_same(speck: Any, chain: Any, tmp_path: Path) -> None:
+    """A chain with destination 1 of core 0 switched on to layer 2 is the NIR graph with two edges into one Conv2d."""
+    rng = np.random.default_rng(9)
+    made = chain(2, 8, 8)
+    for name in "abc":
+        weights = rng.integers(-40, 60, (2, made.shape[0], 3, 3))
+        made.conv(weights, f"conv_{name}", padding=1).fire(90, name)
+    made.put(hal.nodes.Output, "output", (2, 8, 8))
+    row = ["input", "conv_a", "a", "conv_b", "b", "conv_c", "c", "output"]
+    plain = speck.map(made.graph(pairwise(row)), record=list("abc"))
+    assert speck.cores(plain, made.graph(pairwise(row))) == [0, 1, 2]
+    first = plain.config.cnn_layers[0]
+    on = (first.destinations[0], Destination(enable=True, layer=2))
+    layers = (attrs.evolve(first, destinations=on), *plain.config.cnn_layers[1:])
+    edited = plain.with_config(attrs.evolve(plain.config, cnn_layers=layers))
+
+    file: dict[str, Any] = {"input": nir.Input(np.array([2, 8, 8])), "output": nir.Output(np.array([2, 8, 8]))}
+    for node in made.parts:
+        if isinstance(node, nodes.Conv2d):
+            file[node.name] = nir.Conv2d((8, 8), node.weight, 1, 1, 1, 1, node.bias)
+        elif isinstance(node, nodes.IF):
+            file[node.name] = nir.IF(r=node.r, v_threshold=node.v_threshold, v_reset=node.v_reset)
+    nir.write(tmp_path / "residual.nir", nir.NIRGraph(file, [*pairwise(row), ("a", "conv_c")]))
+    semantics = Semantics(**speck.semantics)
+    residual = speck.map(hal.read_model(tmp_path / "residual.nir", semantics), record=list("abc"))
+    assert residual.config == edited.config
+    index = rng.integers(0, 128, 600)
+    one, two, without = (speck.run(mapping, index) for mapping in (edited, residual, plain))
+    for name in "abc":
+        assert np.array_equal(one.spikes[name], two.spikes[name])
+    assert one.event_count("c") > 0
+    assert not np.array_equal(one.spikes["c"], without.spikes["c"])
