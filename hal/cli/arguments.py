@@ -89,29 +89,48 @@ def settings(given: Iterable[str], cls: type, option: str) -> dict[str, Any]:
     """
     from hal.config import json_schema
 
-    properties: Mapping[str, Any] = json_schema(cls)["properties"]
+    schema: Mapping[str, Any] = json_schema(cls)
     out: dict[str, Any] = {}
     for key, text in pairs(given, option).items():
-        field, dot, name = key.partition(".")
-        if key not in properties and dot and properties.get(field, {}).get("type") == "object":
-            table = out.setdefault(field, {})
-            if not isinstance(table, dict):
-                raise BadUsageError(f"{option}: {field} is given as a whole and by entry")
-            table[name] = _value(text, properties[field].get("additionalProperties", {}))
-        elif key in out:
-            raise BadUsageError(f"{option}: {field} is given as a whole and by entry")
-        else:
-            out[key] = _value(text, properties.get(key, {}))
+        _put(out, key, text, schema, option)
     return out
 
 
+def _put(table: dict[str, Any], key: str, text: str, schema: Mapping[str, Any], option: str) -> None:
+    """Set KEY, or entry NAME of KEY for KEY.NAME where the schema has a table there; names may hold dots themselves."""
+    properties: Mapping[str, Any] = schema.get("properties", {})
+    field, dot, name = key.partition(".")
+    inner = next((kind for kind in _kinds(properties.get(field, {})) if kind.get("type") == "object"), None)
+    if key not in properties and dot and inner is not None:
+        part = table.setdefault(field, {})
+        if not isinstance(part, dict):
+            raise BadUsageError(f"{option}: {field} is given as a whole and by entry")
+        if "properties" in inner:
+            _put(part, name, text, inner, option)
+        else:
+            part[name] = _value(text, inner.get("additionalProperties", {}))
+    elif key in table:
+        raise BadUsageError(f"{option}: {key} is given as a whole and by entry")
+    else:
+        table[key] = _value(text, properties.get(key, {}))
+
+
+def _kinds(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The schema and what it allows instead."""
+    return [schema, *schema.get("anyOf", ())]
+
+
 def _value(text: str, schema: Mapping[str, Any]) -> Any:
-    kinds = [schema, *schema.get("anyOf", ())]
+    kinds = _kinds(schema)
     if any(text in kind.get("enum", ()) for kind in kinds):
         return text
+    types = [kind.get("type") for kind in kinds]
+    if "null" in types and text.lower() == "none":
+        return None
     value = _json(text)
     array = next((kind for kind in kinds if kind.get("type") == "array"), None)
-    if array is None or isinstance(value, dict) or (value is None and {"type": "null"} in kinds):
+    number = isinstance(value, int | float) and ("number" in types or "integer" in types)
+    if array is None or number or isinstance(value, dict) or (value is None and "null" in types):
         return _hashable(value)
     if not isinstance(value, list):
         value = [_json(part.strip()) for part in text.split(",") if part.strip()]

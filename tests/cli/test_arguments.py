@@ -98,6 +98,12 @@ def test_a_key_given_twice() -> None:
 
 
 @attrs.frozen(kw_only=True)
+class Part:
+    size: int = config.setting(1, doc="")
+    names: Mapping[str, int] = config.setting(doc="", factory=dict)
+
+
+@attrs.frozen(kw_only=True)
 class Options(config.MapOptions):
     approximations: ClassVar[tuple[str, ...]] = ("leak", "reset")
     order: tuple[int, ...] | Literal["auto"] = config.setting("auto", doc="")
@@ -106,6 +112,8 @@ class Options(config.MapOptions):
     word: str = config.setting("", doc="")
     rate: float | None = config.setting(None, doc="")
     on: bool = config.setting(False, doc="")
+    speed: float | tuple[float, ...] | None = config.setting(1.0, doc="")
+    part: Part | None = config.setting(None, doc="")
 
 
 @pytest.mark.parametrize(
@@ -121,6 +129,12 @@ class Options(config.MapOptions):
         (["word=some text"], {"word": "some text"}),
         (["rate=1e3", "on=true"], {"rate": 1000.0, "on": True}),
         (["rate=null"], {"rate": None}),
+        (["rate=None"], {"rate": None}),
+        (["speed=1e3"], {"speed": 1000.0}),
+        (["speed=1,2.5"], {"speed": (1, 2.5)}),
+        (["speed=none"], {"speed": None}),
+        (["part.size=3", "part.names.a.b=2"], {"part": {"size": 3, "names": {"a.b": 2}}}),
+        (["part={}"], {"part": {}}),
         (["approximate=leak,reset"], {"approximate": frozenset({"leak", "reset"})}),
         (["approximate=leak"], {"approximate": frozenset({"leak"})}),
     ],
