@@ -17,15 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import prod
 from typing import NamedTuple, TypeVar
 
 import attrs
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from .dynapcnn_arrays import NO_TIMES, positions, times
 from .dynapcnn_kernel import run_core
-from .dynapcnn_layout import CoreParams, Layout, Link, OddPolicy, to_state
+from .dynapcnn_layout import CoreParams, Cores, Link, OddPolicy
 from .dynapcnn_records import PROGRESS
 
 __all__ = ["Chain", "ChainResult", "CoreParams", "CoreResult", "OddPolicy"]
@@ -95,7 +95,7 @@ class _Buffer:
             setattr(self, name, new)
 
 
-class Chain:
+class Chain(Cores):
     """Cores in a row: each one's pooled output is the input of the next. State carries over from run to run.
 
     Not to be used from several threads at once; different chains may run in parallel, the kernels release the GIL.
@@ -119,8 +119,7 @@ class Chain:
                     f"core {number - 1} delivers {one.out_shape} pooled by {one.pooling}"
                 )
             links.append(Link(one.out_shape, one.pooling, number))
-        self.cores = tuple(cores)
-        self._layout = Layout(cores, links, odd)
+        super().__init__(cores, links, odd)
         self._standing = np.zeros(len(_Standing._fields), np.int64)
         self._progress = self._standing.view(PROGRESS)
         self._buffers = [_Buffer() for _ in cores]
@@ -128,21 +127,7 @@ class Chain:
 
     def reset(self) -> None:
         """Set every neuron to its initial state."""
-        self._layout.v[:] = 0
-        for number, core in enumerate(self.cores):
-            if core.initial_state is not None:
-                self.set_state(number, core.initial_state)
-
-    def state(self, core: int) -> NDArray[np.int16]:
-        """Copy of the state of one core, (f, y, x)."""
-        return self._layout.block(core).transpose(2, 0, 1).copy()
-
-    def set_state(self, core: int, values: ArrayLike) -> None:
-        """Set the state of one core from integers of shape (f, y, x); values outside 16 bits are a ValueError."""
-        array = to_state(values)
-        if array.shape != self.cores[core].out_shape:
-            raise ValueError(f"core {core} has state {self.cores[core].out_shape}, got {array.shape}")
-        self._layout.block(core)[:] = array.transpose(1, 2, 0)
+        self._to_start()
 
     def run(
         self,
@@ -158,13 +143,8 @@ class Chain:
         in_shape; `ticks` int64 (m,), non-decreasing: a tick acts on all cores with leak_enable before events of the
         same time. `sources` asks for `CoreResult.src`. ValueError, before anything runs, for other arrays.
         """
-        t, ticks = _times("t", t), _times("ticks", np.empty(0, np.int64) if ticks is None else ticks)
-        index = _plain(index)
-        size = prod(self.cores[0].in_shape)
-        if index.dtype != np.uint32 or index.shape != t.shape:
-            raise ValueError(f"index needs dtype uint32 and shape {t.shape}, got {index.dtype} {index.shape}")
-        if index.size and int(index.max()) >= size:
-            raise ValueError(f"index {index.max()} lies outside the {size} inputs of shape {self.cores[0].in_shape}")
+        t, ticks = times("t", t), times("ticks", NO_TIMES if ticks is None else ticks)
+        index = positions(index, t, self.cores[0].in_shape)
         standings = []
         for number, buffer in enumerate(self._buffers):
             standings.append(self._advance(number, buffer, t, index, ticks))
@@ -201,19 +181,3 @@ class Chain:
             f, _, kernel, _ = self.cores[number].weights.shape
             buffer.grow(int(self._progress[0]["out"]), f * kernel * kernel)
         return _Standing(*self._standing.tolist())
-
-
-def _times(name: str, values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """`values` contiguous; ValueError unless one-dimensional int64 and non-decreasing."""
-    array = _plain(values)
-    if array.dtype != np.int64 or array.ndim != 1:
-        raise ValueError(f"{name} needs a one-dimensional int64 array, got {array.dtype} {array.shape}")
-    if array.size > 1 and bool((array[1:] < array[:-1]).any()):
-        first = int(np.argmax(array[1:] < array[:-1])) + 1
-        raise ValueError(f"{name} decreases at position {first}: {array[first - 1]} then {array[first]}")
-    return array
-
-
-def _plain(values: NDArray[T]) -> NDArray[T]:
-    """`values` contiguous, aligned and writable, copied if need be: every other kind would be compiled for anew."""
-    return np.require(values, requirements=["C", "A", "W"])

@@ -147,6 +147,21 @@ def deliver(
     return n_out, saturated
 
 
+@njit_inlined
+def _arrival(
+    link: Any, index: np.uint32, reach: NDArray[np.int32]
+) -> tuple[np.int64, tuple[np.int64, np.int64, np.int64], tuple[np.int64, np.int64, np.int64]]:
+    """Channel, and rows and columns as `deliver` takes them, of a source's event at its core."""
+    # 32-bit division; the rest in the kernel's index type
+    channel = np.int64(index // link.plane) + link.shift
+    place = np.uint32(index % link.plane)
+    row = link.rows + np.int64(place // link.width)
+    column = link.columns + np.int64(place % link.width)
+    rows = (np.int64(reach[row, 0]), np.int64(reach[row, 1]), np.int64(reach[row, 2]))
+    columns = (np.int64(reach[column, 0]), np.int64(reach[column, 1]), np.int64(reach[column, 2]))
+    return channel, rows, columns
+
+
 @njit
 def apply_leak(core: Any, state: NDArray[np.int16], bias: NDArray[np.int16]) -> np.int64:
     """One slow-clock tick on one core: v = max(saturate(v + bias[feature]), threshold_low), no spike test.
@@ -199,13 +214,7 @@ def run_core(
         while tick < n_ticks and ticks[tick] <= now:
             saturated += apply_leak(core, state, bias)
             tick += 1
-        # 32-bit division; the rest in the kernel's index type
-        channel = np.int64(index[event] // link.plane) + link.shift
-        place = np.uint32(index[event] % link.plane)
-        row = link.rows + np.int64(place // link.width)
-        column = link.columns + np.int64(place % link.width)
-        rows = (np.int64(reach[row, 0]), np.int64(reach[row, 1]), np.int64(reach[row, 2]))
-        columns = (np.int64(reach[column, 0]), np.int64(reach[column, 1]), np.int64(reach[column, 2]))
+        channel, rows, columns = _arrival(link, index[event], reach)
         if rows[1] < 0 or columns[1] < 0:
             dropped += 1
             event += 1
@@ -273,12 +282,7 @@ def _serve(
     emit: NDArray[np.uint32],
 ) -> None:
     """Take one event in; what it makes fire is sent when the time that takes is over."""
-    channel = np.int64(index // link.plane) + link.shift
-    place = np.uint32(index % link.plane)
-    row = link.rows + np.int64(place // link.width)
-    column = link.columns + np.int64(place % link.width)
-    rows = (np.int64(reach[row, 0]), np.int64(reach[row, 1]), np.int64(reach[row, 2]))
-    columns = (np.int64(reach[column, 0]), np.int64(reach[column, 1]), np.int64(reach[column, 2]))
+    channel, rows, columns = _arrival(link, index, reach)
     end, overflowed = deliver(core, channel, rows, columns, state, weights, targets, emit, cell.emit)
     if cell.killed >= 0:
         alive = cell.emit

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .dynapcnn_kernel import LANES
 from .dynapcnn_records import CORE, LINK
 
-__all__ = ["CoreParams", "Layout", "Link", "OddPolicy", "to_state"]
+__all__ = ["CoreParams", "Cores", "Layout", "Link", "OddPolicy"]
 
 OddPolicy = Literal["drop", "keep"]
 """What happens to a spike in the incomplete last row or column of a map whose size is no multiple of the pooling.
@@ -249,3 +249,29 @@ class Layout:
         f, height, width = self._shapes[core]
         start = int(self.cores[core]["state"])
         return self.v[start : start + f * height * width].reshape(height, width, f)
+
+
+class Cores:
+    """Cores with their state in memory: what all emulators of this family share."""
+
+    def __init__(self, cores: Sequence[CoreParams], links: Sequence[Link], odd: OddPolicy) -> None:
+        self.cores = tuple(cores)
+        self._layout = Layout(cores, links, odd)
+
+    def state(self, core: int) -> NDArray[np.int16]:
+        """Copy of the state of one core, (f, y, x)."""
+        return self._layout.block(core).transpose(2, 0, 1).copy()
+
+    def set_state(self, core: int, values: ArrayLike) -> None:
+        """Set the state of one core from integers of shape (f, y, x); values outside 16 bits are a ValueError."""
+        array = to_state(values)
+        if array.shape != self.cores[core].out_shape:
+            raise ValueError(f"core {core} has state {self.cores[core].out_shape}, got {array.shape}")
+        self._layout.block(core)[:] = array.transpose(1, 2, 0)
+
+    def _to_start(self) -> None:
+        """Set every neuron to its initial state."""
+        self._layout.v[:] = 0
+        for number, core in enumerate(self.cores):
+            if core.initial_state is not None:
+                self.set_state(number, core.initial_state)

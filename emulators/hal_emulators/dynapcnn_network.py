@@ -20,10 +20,11 @@ from math import prod
 
 import attrs
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from .dynapcnn_arrays import NO_TIMES, times
 from .dynapcnn_kernel import run_network
-from .dynapcnn_layout import CoreParams, Layout, OddPolicy, to_state
+from .dynapcnn_layout import CoreParams, Cores, OddPolicy
 from .dynapcnn_layout import Link as _Way
 from .dynapcnn_records import CELL, CLOCK, STALL, Stop
 
@@ -91,7 +92,7 @@ class Step:
     """Records (core, t0, t1): someone waited for room in the buffer of that core."""
 
 
-class Network:
+class Network(Cores):
     """Cores, links and ports. State, queues and what is under way carry over from run to run.
 
     Not to be used from several threads at once; different networks may run in parallel, the kernel releases the GIL.
@@ -113,13 +114,13 @@ class Network:
         stimulus; `recorded` cores whose spikes are wanted (None: all). ValueError for what does not fit together.
         """
         timing = timing or Timing()
-        self.cores, self.links, self.ports = tuple(cores), tuple(links), tuple(ports)
-        n = len(self.cores)
+        self.links, self.ports = tuple(links), tuple(ports)
+        n = len(cores)
         shapes = [core.out_shape for core in cores] + [*reversed(self.ports)]
-        _check(self.cores, self.links, shapes, len(self.ports))
+        _check(tuple(cores), self.links, shapes, len(self.ports))
         ordered = sorted(self.links, key=lambda link: link.source)  # stable: the order within a source stays
         ways = [_Way(shapes[link.source], link.pooling, link.target, link.shift) for link in ordered]
-        self._layout = Layout(cores, ways, odd)
+        super().__init__(cores, ways, odd)
         self._timing = timing
         self._cells = np.zeros(n + 1, CELL)
         self._clock = np.zeros(1, CLOCK)
@@ -180,21 +181,7 @@ class Network:
         self._queue(int(self._depth.max(initial=1)), keep=False)
         self._stimulus = _nothing()
         self._ticks = (np.empty(0, np.int64), np.empty(0, np.int64))
-        self._layout.v[:] = 0
-        for number, core in enumerate(self.cores):
-            if core.initial_state is not None:
-                self._layout.block(number)[:] = core.initial_state.transpose(1, 2, 0)
-
-    def state(self, core: int) -> NDArray[np.int16]:
-        """Copy of the state of one core, (f, y, x)."""
-        return self._layout.block(core).transpose(2, 0, 1).copy()
-
-    def set_state(self, core: int, values: ArrayLike) -> None:
-        """Set the state of one core from integers of shape (f, y, x); ValueError outside 16 bits or of other shape."""
-        array = to_state(values)
-        if array.shape != self.cores[core].out_shape:
-            raise ValueError(f"core {core} has state {self.cores[core].out_shape}, got {array.shape}")
-        self._layout.block(core)[:] = array.transpose(1, 2, 0)
+        self._to_start()
 
     @property
     def pending(self) -> NDArray[np.int64]:
@@ -245,13 +232,11 @@ class Network:
         t, port, index (n,): stimulus in order of time, each index flat in the shape of its port. ticks (m,): of the
         slow clock, clocks (m,): 0 for the outer, 1 for the inner one. Times are in [0, duration). ValueError otherwise.
         """
-        ticks = np.empty(0, np.int64) if ticks is None else ticks
+        t, ticks = times("t", t), times("ticks", NO_TIMES if ticks is None else ticks)
         clocks = np.zeros(ticks.shape, np.int64) if clocks is None else clocks
-        for name, times in (("t", t), ("ticks", ticks)):
-            if times.ndim != 1 or (times[1:] < times[:-1]).any():
-                raise ValueError(f"{name} must be one-dimensional and not decrease")
-            if times.size and not (times[0] >= 0 and times[-1] < duration):
-                raise ValueError(f"{name} from {times[0]} to {times[-1]} must lie in 0..{duration - 1}")
+        for name, moments in (("t", t), ("ticks", ticks)):
+            if moments.size and not (moments[0] >= 0 and moments[-1] < duration):
+                raise ValueError(f"{name} from {moments[0]} to {moments[-1]} must lie in 0..{duration - 1}")
         if not t.shape == port.shape == index.shape or ticks.shape != clocks.shape:
             raise ValueError(f"t, port, index {t.shape}, {port.shape}, {index.shape} must be equally long")
         if port.size and not (port.min() >= 0 and port.max() < len(self.ports)):
