@@ -15,6 +15,7 @@ from hal.mapper import Mapper, Plan
 from hal.mapping import Fate, Losses, Mapping, Placement
 from hal.model import Model
 from hal.semantics import Rule
+from hal.stepping import per_step, step_in
 from hal_ideal.config import (
     IdealConfig,
     IdealMapOptions,
@@ -269,7 +270,7 @@ class _Program:
 
     def _delay(self, node: nodes.Delay) -> NDArray[np.int64]:
         unit = self.model.semantics.rule(node).tau_unit
-        exact = np.asarray(node.delay, np.float64).ravel() / self._dt(unit)
+        exact = np.asarray(node.delay, np.float64).ravel() / step_in(unit, self.dt_ns)
         steps = np.rint(exact)
         off = np.abs(steps - exact) > 1e-6 * np.maximum(1.0, exact)
         if off.any():
@@ -286,7 +287,7 @@ class _Program:
                 )
             )
             said = np.asarray(node.delay, np.float64).ravel()
-            kept = np.where(off, steps * self._dt(unit), said)
+            kept = np.where(off, steps * step_in(unit, self.dt_ns), said)
             self.realised[node.name, "delay"] = kept.reshape(node.delay.shape)
             gone = np.flatnonzero(off)
             self.losses.append((node.name, "delay", gone, said[gone], kept[gone], "rounded to whole steps"))
@@ -304,58 +305,26 @@ class _Program:
             steps = np.maximum(steps - 1, 0)
         return steps.astype(np.int64)
 
-    def _dt(self, unit: str) -> float:
-        """The step in the unit of the file's time constants."""
-        return {"s": self.dt_ns * 1e-9, "ms": self.dt_ns * 1e-6, "steps": 1.0, "s*dt": self.dt_ns * 1e-9}[unit]
-
-    def _ratio(self, tau: Any, unit: str) -> Float:
-        """The step over the time constant."""
-        tau = np.asarray(tau, np.float64).ravel()
-        dt = self._dt(unit)
-        return np.asarray(dt * dt / tau if unit == "s*dt" else dt / tau)
-
     def _neurons(self, node: Any, sources: tuple[SourceConfig, ...]) -> NeuronsConfig:
-        rule = self.model.semantics.rule(node)
-        size = node.size
-
-        def of(name: str, default: float = 0.0) -> Float:
-            values = getattr(node, name, None)
-            return np.full(size, default) if values is None else np.asarray(values, np.float64).ravel()
-
-        has_current = isinstance(node, nodes.CubaLI | nodes.CubaLIF)
-        leaky = has_current or isinstance(node, nodes.LI | nodes.LIF)
-        ratio = self._ratio(node.tau_mem if has_current else node.tau, rule.tau_unit) if leaky else np.zeros(size)
-        decay = _decay(rule, ratio) if leaky else np.ones(size)
-        current_ratio = self._ratio(node.tau_syn, rule.tau_unit) if has_current else np.zeros(size)
-        current_decay = _decay(rule, current_ratio) if has_current else np.ones(size)
-        dt = self._dt(rule.tau_unit)
-        threshold = of("threshold" if isinstance(node, nodes.Threshold) else "v_threshold", np.inf)
-        threshold = np.where(np.isinf(threshold), 1.0, threshold)
-        v_start = {"v_reset": of("v_reset"), "v_leak": of("v_leak")}.get(
-            str(rule.start_state), np.full(size, rule.start_state if isinstance(rule.start_state, int | float) else 0.0)
-        )
-        v_min = np.full(size, -np.inf)
-        if rule.v_min == "-threshold":
-            v_min = -threshold if node.spiking else v_min
-        elif rule.v_min is not None:
-            v_min = np.full(size, float(rule.v_min))
-        self._note_instability(node, np.concatenate([ratio, current_ratio]), rule)
+        numbers = per_step(node, self.model.semantics, self.dt_ns)
+        rule = numbers.rule
+        self._note_instability(node, np.concatenate([numbers.ratio, numbers.current_ratio]), rule)
         return NeuronsConfig(
             name=node.name,
             shape=node.output_shape,
             sources=sources,
-            decay=decay,
-            leak=of("v_leak"),
-            gain=_gain(rule.gain, of("r", 1.0), dt, ratio, decay),
-            current_decay=current_decay,
-            current_gain=_gain(rule.current_gain, of("w_in", 1.0), dt, current_ratio, current_decay),
-            threshold=threshold,
-            v_reset=of("v_reset"),
-            v_min=v_min,
-            v_start=v_start,
+            decay=numbers.decay,
+            leak=numbers.leak,
+            gain=numbers.gain,
+            current_decay=numbers.current_decay,
+            current_gain=numbers.current_gain,
+            threshold=numbers.threshold,
+            v_reset=numbers.v_reset,
+            v_min=numbers.v_min,
+            v_start=numbers.v_start,
             spiking=node.spiking,
             memoryless=isinstance(node, nodes.Threshold),
-            current=has_current,
+            current=numbers.has_current,
             euler=rule.decay == "euler",
             jump_before=rule.jump == "before",
             undecayed=rule.membrane_sees == "undecayed",
@@ -378,18 +347,3 @@ class _Program:
                     hint="check dt and tau_unit",
                 )
             )
-
-
-def _decay(rule: Rule, ratio: Float) -> Float:
-    return np.asarray(np.exp(-ratio) if rule.decay == "exp" else 1.0 - ratio)
-
-
-def _gain(word: str, factor: Float, dt: float, ratio: Float, decay: Float) -> Float:
-    """The factor per step; for a neuron without leak, dt/tau reads as dt."""
-    if word == "one":
-        return np.ones_like(factor)
-    if word == "r":
-        return factor
-    if word == "1-decay":
-        return np.where(ratio > 0, 1.0 - decay, 1.0)
-    return np.asarray(factor * (ratio if word == "r*dt/tau" and ratio.any() else dt), np.float64)
