@@ -7,10 +7,10 @@ import numpy as np
 
 from hal import nodes
 from hal.model import Model, Projection
+from hal.notes import Notes
 from hal_dynapcnn import chips
 from hal_dynapcnn.merging import Bias, Feed, Kernel, Merged, merge
 from hal_dynapcnn.neurons import Neuron, Neurons
-from hal_dynapcnn.notes import Notes
 from hal_dynapcnn.options import SpeckMapOptions
 from hal_dynapcnn.path import Float, Path, Shape3, core_shapes, pool_size
 

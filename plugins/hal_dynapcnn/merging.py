@@ -14,8 +14,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from hal.notes import Notes
 from hal_dynapcnn import chips
-from hal_dynapcnn.notes import Notes
 from hal_dynapcnn.path import Float, Path, Shape3
 
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from hal import nodes
 from hal.model import Model
+from hal.notes import Notes
 from hal.semantics import Rule
-from hal_dynapcnn.notes import Notes
 
 Float = NDArray[np.float64]
 

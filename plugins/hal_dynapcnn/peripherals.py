@@ -6,10 +6,10 @@ import attrs
 
 from hal.events import Probe
 from hal.model import Model
+from hal.notes import Notes
 from hal_dynapcnn import chips, routing
 from hal_dynapcnn.config import DvsLayerConfig
 from hal_dynapcnn.layers import Layer
-from hal_dynapcnn.notes import Notes
 from hal_dynapcnn.options import SpeckMapOptions
 from hal_dynapcnn.readout import three
 

@@ -1,4 +1,4 @@
-"""What is to be said about a model, collected: refusals, changes, notes."""
+"""What a mapper has to say about a model, collected: refusals, changes, notes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Notes:
     """Findings in the order in which they were made; the same one twice counts once.
 
     Branches that share a node would say its faults once for each of them otherwise. `approximate` holds the words of
-    `SpeckMapOptions.approximate`: what the user lets the mapper change.
+    `MapOptions.approximate`: what the user lets the mapper change.
     """
 
     def __init__(self, approximate: frozenset[str]) -> None:
