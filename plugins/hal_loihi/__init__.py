@@ -1,0 +1,1 @@
+"""Intel Loihi 1: registers, mapper and emulated device."""
