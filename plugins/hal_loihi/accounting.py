@@ -85,7 +85,7 @@ class Account:
 
     def column(self, resource: str) -> Ints:
         """(blocks,) amounts of one resource; ValueError for a name not in RESOURCES."""
-        return cast(Ints, self.usage[:, RESOURCES.index(resource)])
+        return self.usage[:, RESOURCES.index(resource)]
 
 
 def account(network: Network, blocks: Sequence[Block], *, count_unused: bool = False) -> Account:

@@ -23,7 +23,7 @@ __all__ = ["Split", "Violation", "reference_blocks", "reference_labels", "split"
 
 @attrs.frozen
 class Violation:
-    """One resource of one block that is over its limit. fits: a block shape of the layer that fits, None: there is none."""
+    """One resource of one block that is over its limit. fits: a block shape of its layer that would fit, or None."""
 
     block: str
     layer: str
@@ -198,7 +198,7 @@ def _sides(n: int) -> list[int]:
 
 
 def _candidates(counter: Accountant, layer: Layer, core: CoreLimits) -> list[Shape]:
-    """Block shapes worth trying, best first: whole channels or multiples of 4, few blocks, few axons. Ends with ones."""
+    """Block shapes worth trying: whole channels or multiples of 4 first, then few blocks, then few axons. Last: ones."""
     if len(layer.shape) == 1:
         return [(side,) for side in _sides(layer.size) if side <= core.compartments or side == 1]
     rows, columns, channels = layer.shape
@@ -214,7 +214,8 @@ def _candidates(counter: Accountant, layer: Layer, core: CoreLimits) -> list[Sha
     def cost(tile: Shape) -> tuple[int, ...]:
         through = int(tile[2] not in multiples)
         pieces = [-(-n // side) for n, side in zip(layer.shape, tile, strict=True)]
-        axons = pieces[2] * (rows * columns + sum(math.prod(s) for s in zip(seen(tile[0], 0), seen(tile[1], 1))))
+        reached = zip(seen(tile[0], 0), seen(tile[1], 1), strict=True)
+        axons = pieces[2] * (rows * columns + sum(math.prod(sides) for sides in reached))
         return (through, math.prod(pieces), axons, *(-side for side in reversed(tile)))
 
     shapes = [(h, w, c) for h in _sides(rows) for w in _sides(columns) for c in multiples | {1, 2, 3} if c <= channels]
@@ -269,9 +270,7 @@ def reference_labels(blocks: Sequence[Block]) -> tuple[str, ...]:
             continue
         indices = block.compartments
         steps = np.unique(np.diff(indices)).tolist()
-        if len(steps) > 1:
-            inside = str(number)
-        else:
-            inside = ":".join(map(str, (indices[0], indices[-1] + 1, *steps)))
+        evenly = ":".join(map(str, (indices[0], indices[-1] + 1, *steps)))
+        inside = str(number) if len(steps) > 1 else evenly
         labels.append(f"{block.layer}[{inside}]")
     return tuple(labels)

@@ -7,7 +7,7 @@ index (row * columns + column) * channels + channel.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from itertools import product
 from typing import Any, Literal
 
@@ -25,6 +25,10 @@ Image = tuple[int, int, int]
 Ints = NDArray[np.int64]
 
 
+def _shape(value: Iterable[int]) -> Shape:
+    return tuple(int(n) for n in value)
+
+
 def _profiles(value: Any) -> Ints | None:
     return None if value is None else np.asarray(value, np.int64)
 
@@ -39,7 +43,7 @@ class Layer:
     """
 
     name: str
-    shape: Shape = attrs.field(converter=lambda shape: tuple(int(n) for n in shape))
+    shape: Shape = attrs.field(converter=_shape)
     compartment_profiles: Ints | None = attrs.field(default=None, converter=_profiles, kw_only=True)
     threshold_profiles: Ints | None = attrs.field(default=None, converter=_profiles, kw_only=True)
     settings: Hashable = attrs.field(default=None, kw_only=True)
@@ -191,7 +195,7 @@ class Network:
                 have = sizes[connection.source], sizes[connection.target]
                 want = _sizes(connection) or have
                 if want != have:
-                    yield f"{where}: connects {want[0]} to {want[1]} compartments, the layers have {have[0]} and {have[1]}"
+                    yield f"{where}: connects {want[0]} to {want[1]} compartments, layers have {have[0]} and {have[1]}"
 
     def layer(self, name: str) -> Layer:
         """The layer on the chip; KeyError when there is none."""
@@ -234,7 +238,7 @@ class Block:
     def compartments(self) -> Ints:
         """(size,) flat indices in the layer, ascending."""
         axes = np.ix_(*(np.arange(start, stop, dtype=np.int64) for start, stop in self.box))
-        flat = np.ravel_multi_index(axes, self.shape)  # type: ignore[call-overload]
+        flat = np.ravel_multi_index(axes, self.shape)
         return np.asarray(flat, np.int64).ravel()
 
 
