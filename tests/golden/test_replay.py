@@ -13,8 +13,13 @@ import pytest
 
 HERE = Path(__file__).parent
 
+LOIHI = (
+    "bias_refractory", "conv_pop", "decay_impulse", "delays", "mnist_int", "multiblock_chain", "overflow_wrap",
+    "recurrent_256", "recurrent_2blocks", "silicon_lif", "voltage_limits",
+)  # fmt: skip
 FILES = [
     *sorted((*HERE.glob("nir/*.npz"), *HERE.glob("nir/bad/*.nir"), *HERE.glob("dynapcnn/*.npz"))),
+    *(HERE / "loihi" / f"{name}.npz" for name in LOIHI),
     HERE / "events" / "dvs.csv",
     HERE / "events" / "dvs_tonic_dtype.npy",
 ]
@@ -29,7 +34,7 @@ def test_all_files_are_equal() -> None:
     done = run(*FILES)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(FILES)} of {len(FILES)} files equal" in done.stdout
-    assert len(FILES) >= 16 + 13 + 13 + 2
+    assert len(FILES) >= 16 + 13 + 13 + 11 + 2
 
 
 @pytest.fixture
@@ -91,3 +96,25 @@ def test_what_cannot_be_read_fails(tmp_path: Path) -> None:
         done = run(path)
         assert done.returncode == 1, path
         assert "CANNOT REPLAY" in done.stdout
+
+
+def test_one_changed_voltage_of_a_loihi_file_is_a_difference(tmp_path: Path) -> None:
+    shutil.copy(HERE / "loihi" / "delays.npz", tmp_path / "any_name.npz")
+    with np.load(tmp_path / "any_name.npz") as file:
+        v = file["v"].copy()
+    v[3, 5] += 1
+    rewrite(tmp_path / "any_name.npz", v=v)
+    done = run(tmp_path / "any_name.npz")
+    assert done.returncode == 1
+    assert "emulator: v: 7680 values, 1 differ" in done.stdout
+
+
+def test_a_loihi_connection_from_elsewhere_is_not_guessed(tmp_path: Path) -> None:
+    shutil.copy(HERE / "loihi" / "delays.npz", tmp_path / "any_name.npz")
+    with np.load(tmp_path / "any_name.npz") as file:
+        meta = json.loads(str(file["meta"]))
+    meta["connections"][0]["src_kind"] = "chip"
+    rewrite(tmp_path / "any_name.npz", meta=np.array(json.dumps(meta)))
+    done = run(tmp_path / "any_name.npz")
+    assert done.returncode == 1
+    assert "connection 0 comes from 'chip'" in done.stdout
