@@ -5,6 +5,7 @@ Ranges: nengo-loihi 1.1.0 (N), brian2-loihi 0.5.2 (B) and lava-nc 0.10.0 (L); wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 
 from hal.config import array, setting
 from hal.errors import Problem
+from hal_loihi.limits import CORES_PER_CHIP
+from hal_loihi.weights import SignMode, effective
 
 I32 = NDArray[np.int32]
 
-CORES_PER_CHIP = 128
 MIXED, EXCITATORY, INHIBITORY = 0, 1, 2
+SIGN_MODES = (SignMode.MIXED, SignMode.EXCITATORY, SignMode.INHIBITORY)
 MANTISSAS = {MIXED: (-256, 254), EXCITATORY: (0, 255), INHIBITORY: (-256, 0)}
 """Stored weight by sign mode (B)."""
 
@@ -207,10 +210,29 @@ class LoihiConfig:
     groups: GroupsConfig = setting(doc="formats of weights", factory=GroupsConfig)
     synapses: SynapsesConfig = setting(doc="connections", factory=lambda: SynapsesConfig(indptr=np.zeros(1, np.int64)))
 
+    @property
+    def n_inputs(self) -> int:
+        """Channels of all inputs."""
+        return sum(math.prod(port.shape) for port in self.inputs)
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """Core numbers over all chips, by row of the core table."""
+        return self.cores.chip.astype(np.int64) * CORES_PER_CHIP + self.cores.core
+
+    def weights(self) -> I32:
+        """What each synapse adds to the accumulator."""
+        s, g = self.synapses, self.groups
+        out = np.zeros(s.mantissa.size, np.int32)
+        for row, (exponent, bits, mode) in enumerate(zip(g.weight_exp, g.num_weight_bits, g.sign_mode, strict=True)):
+            mine = s.group == row
+            out[mine] = effective(s.mantissa[mine], int(exponent), int(bits), SIGN_MODES[int(mode)])
+        return out
+
     def rules(self) -> Iterator[Problem]:
         """Rows that exist, runs that cover all compartments, weights their sign mode can hold."""
         n = self.compartments.core.size
-        n_inputs = sum(int(np.prod(port.shape)) for port in self.inputs)
+        n_inputs = self.n_inputs
         s, g = self.synapses, self.groups
         checks = (
             ("compartments.core", self.compartments.core, self.cores.chip.size),

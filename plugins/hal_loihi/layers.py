@@ -52,6 +52,8 @@ class Population:
     bias: Float
     v_min: Float
     refract: int
+    at_threshold: bool
+    """Equality fires."""
     latency: int
     """Steps by which its spikes come later than the model's."""
     inputs: tuple[Connection, ...]
@@ -112,8 +114,7 @@ class Reader:
         if (np.abs(steps - exact) > 1e-6 * np.maximum(1.0, exact)).any():
             reason = "delays are no whole number of steps"
             self.notes.approximated("delays", p.target, "delay", reason, float(exact.max()), "rounded")
-        populations = self.model.nodes[p.source].population and not isinstance(self.model.nodes[p.source], nodes.Input)
-        steps = steps + (rule.feedback_delay if p.recurrent else rule.edge_delay if populations else 0)
+        steps = steps + (rule.feedback_delay if p.recurrent else rule.edge_delay)
         extra = steps + self.latency[p.target] - self.latency[p.source] - 1
         if extra.max() > MAX_DELAY:
             reason = f"spikes of {p.source} would have to wait {int(extra.max())} steps besides the one"
@@ -154,6 +155,7 @@ class Reader:
                 threshold=threshold,
                 bias=bias,
                 v_min=numbers.v_min - numbers.v_reset,
+                at_threshold=numbers.rule.compare == ">=",
                 refract=self.options.refract_delay.get(node.name, refract),
                 latency=self.latency[node.name],
                 inputs=inputs,
@@ -173,10 +175,12 @@ class Reader:
         if rule.spikes_per_step == "many":
             say.say("changed", name, "spikes_per_step", "a neuron fires once per step", "many", "one")
         if rule.compare == ">=":
-            say.say("changed", name, "compare", "the chip compares strictly", ">=", ">")
+            reason = "the chip compares strictly: thresholds are lowered by their least unit, 64"
+            say.say("note", name, "compare", reason, ">=", "> threshold - 64")
         if (numbers.v_start != numbers.v_reset).any():
             wanted = float(np.max(np.abs(numbers.v_start - numbers.v_reset)))
-            say.refuse(name, "start_state", "the chip starts at the reset value", wanted=wanted, limit=0)
+            field = "start_state" if rule.start_state else "v_reset"
+            say.refuse(name, field, "the chip starts at the value it resets to", wanted=wanted, limit=0)
         # the update after a spike is discarded: a dead time of one step
         return 2 if rule.spike_reset == "discard_update" else 1
 

@@ -198,7 +198,7 @@ def _sides(n: int) -> list[int]:
 
 
 def _candidates(counter: Accountant, layer: Layer, core: CoreLimits) -> list[Shape]:
-    """Block shapes worth trying: whole channels or multiples of 4 first, then few blocks, then few axons. Last: ones."""
+    """Block shapes worth trying: whole channels or multiples of 4 first, then few blocks, few axons. Last: ones."""
     if len(layer.shape) == 1:
         return [(side,) for side in _sides(layer.size) if side <= core.compartments or side == 1]
     rows, columns, channels = layer.shape

@@ -1,0 +1,212 @@
+"""An emulated Loihi: registers in, host spikes in, spikes out, one step after another."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from hal.device import Device, Reset
+from hal.errors import StateError
+from hal.events import Probe
+from hal.fit import Finding
+from hal.intake import Checked
+from hal.mapping import Mapping
+from hal.recorder import Recorder
+from hal_emulators.loihi import Board, Compartments, RegisterOverflowError, Result, Synapses
+from hal_loihi import readout
+from hal_loihi.config import LoihiConfig
+from hal_loihi.limits import CORES_PER_CHIP
+from hal_loihi.options import LoihiOpenOptions
+
+FIRST_CHUNK = 64
+"""Steps handed to the emulator at first; the number follows what takes about CHUNK_S."""
+CHUNK_S = 0.03
+"""Wall seconds between two hand-overs to the recorder."""
+
+I64 = NDArray[np.int64]
+
+
+def build(config: LoihiConfig, options: LoihiOpenOptions, seed: int) -> Board:
+    """The emulator of a configuration."""
+    n, rows = config.compartments, config.compartments.core
+    cores, s = config.cores, config.synapses
+    compartments = Compartments(
+        decay_u=n.decay_u,
+        decay_v=n.decay_v,
+        vth=n.vth,
+        bias=n.bias,
+        refract=n.refract_delay,
+        vmin=cores.vmin[rows],
+        vmax=cores.vmax[rows],
+        enable_noise=cores.enable_noise[rows],
+        noise_exp=cores.noise_exp[rows],
+        noise_offset=cores.noise_offset[rows],
+        noise_at_membrane=cores.noise_at_membrane[rows],
+    )
+    synapses = Synapses(indptr=s.indptr, target=s.target, weight=config.weights(), delay=s.delay)
+    return Board(
+        compartments, synapses, config.n_inputs, overflow=options.overflow, seed=seed, core=config.places[rows]
+    )
+
+
+class LoihiDevice(Device):
+    """Clocked: an event of step k reaches its targets in step k + 1."""
+
+    options: LoihiOpenOptions
+    _board: Board
+
+    def _load(self, mapping: Mapping) -> None:
+        config: LoihiConfig = mapping.config
+        chips = int(config.cores.chip.max(initial=0)) + 1
+        self.spec = attrs.evolve(self.spec, cores=chips * CORES_PER_CHIP)
+        self._config = config
+        self._board = build(config, self.options, self.seed)
+        self._taps = readout.taps(mapping)
+        self._chunk = FIRST_CHUNK
+
+    def _reset(self, mode: Reset) -> None:
+        self._board.reset()
+
+    def _run(self, stimulus: Checked, duration_ns: int, recorder: Recorder) -> None:
+        step_ns = self._config.step_ns
+        steps = duration_ns // step_ns
+        when, source = self._events(stimulus, steps, recorder)
+        probes = [probe for probe in self.mapping.record if probe.variable != "spikes"]
+        sampled = [probe for probe in probes if probe.every_ns is not None]
+        # every sample of a chunk falls on the chunk's own grid
+        grid = math.lcm(*(int(probe.every_ns or 0) // step_ns for probe in sampled)) if sampled else 1
+        wanted = [readout.wanted(self._config, probe, self.options.v_register) for probe in sampled]
+        last = _LastSpikes(self._config)
+        start = 0
+        while start < steps:
+            began = time.perf_counter()
+            n = min(-(-self._chunk // grid) * grid, steps - start)
+            low, high = np.searchsorted(when, (start, start + n))
+            result = self._advance(n, when[low:high] - start, source[low:high], wanted, start)
+            self._deliver(result, start, sampled, recorder)
+            last.add(when[low:high], source[low:high])
+            last.add(result.spike_step + start, result.spike_index.astype(np.int64) + self._config.n_inputs)
+            start += n
+            recorder.advance(start * step_ns)
+            self._adapt(time.perf_counter() - began)
+        self._whole("events_in", 0, when.size, recorder)
+        recorder.count("pending", last.under_way(steps, self.spec.cores))
+        for probe in probes:
+            if probe.every_ns is None and steps:
+                values = readout.state(self._config, self._board, probe, self.options.v_register)
+                recorder.sample(probe.node, probe.variable, np.array([duration_ns - 1]), values[None, :])
+
+    def _advance(self, n: int, when: I64, source: I64, probes: list[Any], start: int) -> Result:
+        try:
+            return self._board.run(n, when, source, probe=probes)
+        except RegisterOverflowError as error:
+            name, index = readout.who(self._config, error.compartment)
+            raise StateError(
+                f"{name}, neuron {index}: the {error.kind} overflowed in step {start + error.step}",
+                hint="smaller weights or biases, fewer spikes at once, or overflow='wrap'",
+                node=name,
+                index=index,
+                step=start + error.step,
+            ) from error
+
+    def _adapt(self, took_s: float) -> None:
+        """Grow or shrink the chunk; results do not depend on it."""
+        if took_s < CHUNK_S / 2:
+            self._chunk = min(2 * self._chunk, 1 << 16)
+        elif took_s > 2 * CHUNK_S:
+            self._chunk = max(self._chunk // 2, 1)
+
+    def _events(self, stimulus: Checked, steps: int, recorder: Recorder) -> tuple[I64, I64]:
+        """Step and source of the host's spikes, in order; what is above the limit per step is dropped and counted."""
+        when, source = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        base = 0
+        for port in self._config.inputs:
+            events: Any = stimulus[port.name]
+            when.append(events["t"] // self._config.step_ns)
+            source.append(events["index"].astype(np.int64) + base)
+            base += math.prod(port.shape)
+        t, index = np.concatenate(when), np.concatenate(source)
+        order = np.lexsort((index, t))
+        t, index = t[order], index[order]
+        most = self.options.max_input_spikes_per_step
+        if most is None or not t.size:
+            return t, index
+        rank = np.arange(t.size) - np.searchsorted(t, t)
+        kept = rank < most
+        lost = int(t.size - np.count_nonzero(kept))
+        if lost:
+            self._whole("dropped", 0, lost, recorder)
+            recorder.note(
+                Finding(
+                    level="changed",
+                    node="",
+                    field="max_input_spikes_per_step",
+                    reason=f"{lost} host spikes above the limit per step were dropped, those of the highest channels",
+                    wanted=int(rank.max()) + 1,
+                    realised=most,
+                )
+            )
+        return t[kept], index[kept]
+
+    def _deliver(self, result: Result, start: int, sampled: list[Probe], recorder: Recorder) -> None:
+        """One chunk's spikes, samples and counts."""
+        step_ns = self._config.step_ns
+        t = (result.spike_step + start) * step_ns
+        for key, ranges in self._taps.items():
+            where = np.zeros(t.size, bool)
+            index = result.spike_index.astype(np.int64)
+            for first, size in ranges:
+                mine = (index >= first) & (index < first + size)
+                where |= mine
+                index[mine] -= first
+            recorder.emit(key, t[where], index[where])
+        for probe, trace in zip(sampled, result.traces, strict=True):
+            every = int(probe.every_ns or 1)
+            recorder.sample(probe.node, probe.variable, start * step_ns + np.arange(len(trace)) * every, trace)
+        for counter, values in (
+            ("events_out", result.spikes),
+            ("synops", result.synops),
+            ("overflowed", result.overflowed.sum(axis=0)),
+        ):
+            recorder.count(counter, np.pad(values, (0, self.spec.cores - values.size)))
+
+    def _whole(self, counter: str, core: int, count: int, recorder: Recorder) -> None:
+        values = np.zeros(self.spec.cores, np.int64)
+        values[core] = count
+        recorder.count(counter, values)
+
+
+class _LastSpikes:
+    """Spikes that may still be under way: how long each source's slowest synapse takes."""
+
+    def __init__(self, config: LoihiConfig) -> None:
+        self.config = config
+        s = config.synapses
+        self.slowest = np.full(s.indptr.size - 1, -1, np.int64)
+        of = np.repeat(np.arange(s.indptr.size - 1), np.diff(s.indptr))
+        np.maximum.at(self.slowest, of, s.delay.astype(np.int64) + 1)
+        self.most = int(self.slowest.max(initial=0))
+        self.kept: list[tuple[I64, I64]] = []
+
+    def add(self, when: I64, source: I64) -> None:
+        """Spikes of sources, in steps of the run."""
+        if when.size:
+            late = when >= when[-1] - self.most
+            self.kept = [*self.kept[-2 * self.most - 2 :], (when[late], source[late])]
+
+    def under_way(self, steps: int, cores: int) -> I64:
+        """Per core of the source, 0 for the host's: spikes that have synapses still to reach after `steps`."""
+        counts = np.zeros(cores, np.int64)
+        n = self.config.n_inputs
+        for when, source in self.kept:
+            waits = source[when + self.slowest[source] >= steps]
+            core = np.zeros(waits.size, np.int64)
+            own = waits >= n
+            core[own] = self.config.places[self.config.compartments.core[waits[own] - n]]
+            counts += np.bincount(core, minlength=cores)
+        return counts

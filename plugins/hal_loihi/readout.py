@@ -1,0 +1,60 @@
+"""From compartments to the nodes and indices that a user asked for."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal.events import Probe
+from hal.mapping import Mapping
+from hal.probes import recorded_events
+from hal_emulators.loihi import Board
+from hal_loihi.config import LoihiConfig, PopulationConfig
+
+
+def taps(mapping: Mapping) -> dict[str, list[tuple[int, int]]]:
+    """Recorded keys with the compartments behind them: (first, how many), for an Output those that feed it."""
+    model, config = mapping.on_chip, mapping.config
+    runs = {p.name: (p.first, math.prod(p.shape)) for p in config.populations}
+    out = {}
+    for key in recorded_events(mapping):
+        sources = [key]
+        if model is not None and key in model.outputs:
+            sources = [p.source for p in model.projections() if p.target == key]
+        out[key] = [runs[source] for source in sources]
+    return out
+
+
+def population(config: LoihiConfig, name: str) -> PopulationConfig:
+    """The run of compartments of that name."""
+    return next(p for p in config.populations if p.name == name)
+
+
+def who(config: LoihiConfig, compartment: int) -> tuple[str, int]:
+    """(population, index) of a compartment."""
+    p = max((p for p in config.populations if p.first <= compartment), key=lambda p: p.first)
+    return p.name, compartment - p.first
+
+
+def _indices(config: LoihiConfig, probe: Probe) -> NDArray[np.int64]:
+    p = population(config, probe.node)
+    index = np.arange(math.prod(p.shape)) if probe.indices is None else np.array(probe.indices, np.int64)
+    return index + p.first
+
+
+def wanted(config: LoihiConfig, probe: Probe, register: str) -> tuple[str, NDArray[np.int64], int]:
+    """A sampled probe as the emulator takes it."""
+    variable = "v_register" if (probe.variable, register) == ("v", "chip") else probe.variable
+    return variable, _indices(config, probe), int(probe.every_ns or 1) // config.step_ns
+
+
+def state(config: LoihiConfig, board: Board, probe: Probe, register: str) -> NDArray[Any]:
+    """What a probe sees after the last step."""
+    now = board.state()
+    values = now.u if probe.variable == "u" else now.v
+    if (probe.variable, register) == ("v", "chip"):
+        values = np.where(now.refractory > 0, (now.refractory + 1) * 128, values)
+    return values[_indices(config, probe)]

@@ -1,0 +1,97 @@
+"""What the chip computes with, in the model's units, and what became of weights that are too small."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from hal import nodes
+from hal.mapping import Losses
+from hal.model import Model
+from hal.projection import through
+from hal.stepping import per_step, step_in
+from hal_loihi.discretise import Discretised, StoredGroup
+from hal_loihi.layers import Connection, Population
+
+PARAMETERS: Final = {"weights": "weight", "threshold": "v_threshold"}
+"""The discretiser's names and the model's."""
+
+
+def values(
+    model: Model, populations: list[Population], stored: list[Discretised], dt_ns: int
+) -> dict[tuple[str, str], NDArray[Any]]:
+    """Weights, thresholds, time constants. Weights several of which make one synapse (behind pools, scales) are out."""
+    out: dict[tuple[str, str], NDArray[Any]] = {}
+    for p, d in zip(populations, stored, strict=True):
+        node: Any = model.nodes[p.name]
+        numbers = per_step(node, model.semantics, dt_ns)
+        threshold = d.vth / d.unit + numbers.v_reset
+        out[p.name, "v_threshold"] = threshold.reshape(node.v_threshold.shape)
+        membrane = "tau_mem" if numbers.has_current else "tau"
+        if hasattr(node, membrane):
+            out[p.name, membrane] = _tau(model, node, d.decay_v.realised, dt_ns).reshape(getattr(node, membrane).shape)
+        if numbers.has_current:
+            out[p.name, "tau_syn"] = _tau(model, node, d.decay_u.realised, dt_ns).reshape(node.tau_syn.shape)
+        for connection, group in zip(p.inputs, d.groups, strict=True):
+            found = _labels(model, connection)
+            if found is not None:
+                weight_node, labels = found
+                gains = connection.gain[_rows(connection.matrix)]
+                weight = np.zeros(weight_node.weight.size)
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    weight[labels] = np.where(gains == 0, 0.0, np.asarray(group.realised).ravel() / gains)
+                out[weight_node.name, "weight"] = weight.reshape(weight_node.weight.shape)
+    return out
+
+
+def losses(model: Model, populations: list[Population], stored: list[Discretised]) -> Losses:
+    """Weights that became 0."""
+    groups: list[Any] = []
+    for p, d in zip(populations, stored, strict=True):
+        for connection, group in zip(p.inputs, d.groups, strict=True):
+            found = _labels(model, connection)
+            if found is not None:
+                weight_node, labels = found
+                gone = np.unique(labels[_gone(group)])
+                wanted = weight_node.weight.ravel()[gone].astype(np.float64)
+                groups.append((weight_node.name, "weight", gone, wanted, np.zeros(gone.size), "rounded to 0"))
+    return Losses.build(groups)
+
+
+def _gone(group: StoredGroup) -> NDArray[np.bool_]:
+    gone: NDArray[np.bool_] = np.asarray(group.effective).ravel() == 0
+    return gone
+
+
+def _rows(matrix: csr_array) -> NDArray[np.int64]:
+    return np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+
+
+def _labels(model: Model, connection: Connection) -> tuple[Any, NDArray[np.int64]] | None:
+    """The weight node of a connection, and for every synapse which of its weights it is; None where that is not one."""
+    weighty = [n for n in connection.path if isinstance(n, nodes.Conv2d | nodes.Conv1d | nodes.Linear | nodes.Affine)]
+    others = [n for n in connection.path if n not in weighty and not isinstance(n, nodes.Flatten | nodes.Delay)]
+    if len(weighty) != 1 or others:
+        return None
+    (node,) = weighty
+    numbered = attrs.evolve(node, weight=(np.arange(node.weight.size) + 1.0).reshape(node.weight.shape))
+    path = tuple(numbered if n is node else n for n in connection.path)
+    hwc = frozenset(
+        n.name for n in path if isinstance(n, nodes.Flatten) and model.semantics.rule(n).flatten_order == "HWC"
+    )
+    labels = through(path, connection.matrix.shape[1], hwc)
+    rows = _rows(connection.matrix)
+    return node, np.asarray(labels[rows, connection.matrix.indices]).ravel().astype(np.int64) - 1
+
+
+def _tau(model: Model, node: Any, keep: NDArray[np.float64], dt_ns: int) -> NDArray[np.float64]:
+    """The time constant that a factor per step means in the file's unit."""
+    rule = model.semantics.rule(node)
+    with np.errstate(divide="ignore"):
+        ratio = -np.log(keep) if rule.decay == "exp" else 1.0 - keep
+        dt = step_in(rule.tau_unit, dt_ns)
+        return np.asarray((dt * dt if rule.tau_unit == "s*dt" else dt) / ratio)
