@@ -85,6 +85,8 @@ class Account:
 
     def column(self, resource: str) -> Ints:
         """(blocks,) amounts of one resource; ValueError for a name not in RESOURCES."""
+        if resource not in RESOURCES:
+            raise ValueError(f"no resource {resource!r}; there are {', '.join(RESOURCES)}")
         return self.usage[:, RESOURCES.index(resource)]
 
 
@@ -184,6 +186,14 @@ class Accountant:
             "pop16_unaligned": sum(part.unaligned for part in wide),
         }
         return np.array([amounts.get(name, 0) for name in RESOURCES], np.int64), contents, parts
+
+    def reached(self, connection: Connection, sources: Sequence[Block], targets: Sequence[Part]) -> Ints:
+        """(sources,) sum over the targets of `flow`, without making it."""
+        n = self.sources(connection)
+        times = np.full(n, sum(part.axons is None for part in targets), np.int64)
+        some = [part.axons for part in targets if part.axons is not None]
+        times += np.bincount(np.concatenate([np.empty(0, np.int64), *some]), minlength=n)
+        return np.array([times[self._members(connection, block)].sum() for block in sources], np.int64)
 
     def flow(self, connection: Connection, sources: Sequence[Block], targets: Sequence[Part]) -> Any:
         """(sources, targets) sparse: distinct input axons of each target part that each source block reaches."""

@@ -6,23 +6,27 @@ import numpy as np
 
 from hal_loihi.topology import Ints
 
-__all__ = ["divide"]
+__all__ = ["MOST_NODES", "divide"]
 
 MOST_STEPS = 400
 """Swaps and moves from one start; each costs a few passes over the matrix of axons."""
+MOST_NODES = 2048
+"""With more cores than this (16 chips) the starts are taken as they are."""
 
 
 def divide(weights: Ints, size: int) -> Ints:
     """(n,) part of each node, parts of at most `size`, as few parts as possible, numbered by their first node.
 
     weights: (n, n) symmetric, zero diagonal. Deterministic: the better of two starts (nodes in order; parts grown from
-    their strongest neighbours), each improved until no swap or move helps.
+    their strongest neighbours), each improved until no swap or move helps, or for MOST_STEPS.
     """
     n = len(weights)
-    if n <= size:
-        return np.zeros(n, np.int64)
-    parts = -(-n // size)
-    tried = [_improve(weights, start, parts, size) for start in (np.arange(n) // size, _grown(weights, size))]
+    in_order = np.arange(n, dtype=np.int64) // size
+    if n <= size or not weights.any():
+        return in_order
+    tried = [in_order, _grown(weights, size)]
+    if n <= MOST_NODES:
+        tried = [_improve(weights, start, -(-n // size), size) for start in tried]
     best = min(tried, key=lambda part: int(weights[part[:, None] != part].sum()))
     _, first = np.unique(best, return_index=True)
     renumber = np.empty(len(first), np.int64)

@@ -131,6 +131,9 @@ class _Search:
             if layer.name in shapes:
                 self._take(layer.name, tiles(layer, shapes[layer.name]))
             else:
+                one = tuple(n // 2 for n in layer.shape)
+                middle = Block(layer.name, layer.name, layer.shape, tuple((at, at + 1) for at in one))
+                self.hopeless[layer.name] |= self._over(layer.name, [middle], {"out_axons"})
                 self._advance(layer, {"out_axons"})
         changed = True
         while changed:
@@ -187,8 +190,8 @@ class _Search:
             target = connection.target
             parts = self._all_parts(name, blocks) if target == name else self._parts[target]
             k = self.counter.into[target].index(connection)
-            flow = self.counter.flow(connection, blocks, [part[k] for part in parts])
-            slots += limits.AXON_SLOTS[connection.pop_type] * flow.sum(axis=1)
+            axons = self.counter.reached(connection, blocks, [part[k] for part in parts])
+            slots += limits.AXON_SLOTS[connection.pop_type] * axons
         return bool((slots > self.core.out_axons).any())
 
 
@@ -198,7 +201,7 @@ def _sides(n: int) -> list[int]:
 
 
 def _candidates(counter: Accountant, layer: Layer, core: CoreLimits) -> list[Shape]:
-    """Block shapes worth trying: whole channels or multiples of 4 first, then few blocks, few axons. Last: ones."""
+    """Block shapes worth trying: whole channels or multiples of 4 first, then few blocks, few axons; last ones."""
     if len(layer.shape) == 1:
         return [(side,) for side in _sides(layer.size) if side <= core.compartments or side == 1]
     rows, columns, channels = layer.shape
