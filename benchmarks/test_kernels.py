@@ -18,9 +18,9 @@ from hal_emulators.dynapcnn import Chain, ChainResult
 from hal_emulators.dynapcnn_network import Link, Network, Step, Timing
 
 
-def _load_workloads() -> ModuleType:
+def _load(name: str) -> ModuleType:
     """The neighbouring module, by path: benchmarks are no package."""
-    spec = importlib.util.spec_from_file_location("workloads", Path(__file__).with_name("workloads.py"))
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -29,7 +29,8 @@ def _load_workloads() -> ModuleType:
     return module
 
 
-workloads = _load_workloads()
+workloads = _load("workloads")
+loihi = _load("loihi")
 
 # Output spikes per layer and synaptic updates in all; computed with sinabs 3.1.3 neurons, one update at a time.
 TOTALS = {
@@ -83,3 +84,21 @@ def test_empty_run(benchmark: Any) -> None:
     chain = workloads.workload("small3").chain()
     result: ChainResult = benchmark(chain.run, np.empty(0, np.int64), np.empty(0, np.uint32))
     assert all(core.events_out == 0 for core in result.cores)
+
+
+# Spikes and synaptic deliveries; nengo-loihi 1.1.0 has the same.
+LOIHI = {"recurrent 1024": (23_074, 2_505_091), "chain 16 x 1024": (136_467, 6_517_989)}
+
+
+@pytest.mark.parametrize("name", list(LOIHI))
+def test_loihi(benchmark: Any, name: str) -> None:
+    work = loihi.WORKLOADS[name]()
+    board = work.board()
+    when, source = work.spikes.nonzero()
+
+    def run() -> Any:
+        board.reset()
+        return board.run(len(work.spikes), when, source)
+
+    result = benchmark(run)
+    assert (result.spike_index.size, result.synops.sum()) == LOIHI[name]

@@ -143,6 +143,14 @@ class Compartments:
         )
 
 
+def _sort(order: NDArray[np.int64], keys: NDArray[Any]) -> NDArray[np.int64]:
+    """`order` by keys[order], stable; in linear time where the keys are about as many as their values."""
+    n_keys = int(keys.max(initial=-1)) + 1
+    if n_keys <= 4 * keys.size + 1024:
+        return kernel.counting_order(keys.astype(np.int64), n_keys, order)
+    return order[np.argsort(keys[order], kind="stable")]
+
+
 def _delays(values: Any) -> int | NDArray[Any]:
     """One number where all are equal: a board then needs no ring of delays."""
     array = _integers(values)
@@ -155,6 +163,7 @@ def _delays(values: Any) -> int | NDArray[Any]:
 class Synapses:
     """Synapses by source: those of source s are indptr[s]:indptr[s + 1].
 
+    Arrays that have the right type already are taken, not copied: do not change them while a board uses them.
     TypeError for what is not integer; ValueError with all that is wrong: indptr must begin at 0, end at the number of
     synapses and not decrease; weights -2097152..2097151, delays 0..62, targets not negative.
     """
@@ -211,26 +220,25 @@ class Synapses:
         Sorted by source, delay and target; two synapses between the same pair stay two. TypeError and ValueError as
         for the class, and for sources outside 0..n_sources - 1 and lists of unequal length.
         """
-        sources, targets = _integers(pre), _integers(post)
-        weights = np.broadcast_to(_integers(weight), sources.shape)
-        delays = np.asarray(_delays(delay))
-        if targets.shape != sources.shape or sources.ndim != 1 or (delays.ndim and delays.shape != sources.shape):
-            raise ValueError(
-                f"lists of unequal length: pre {sources.shape}, post {targets.shape}, delay {delays.shape}"
-            )
+        sources, targets, weights, delays = (_integers(each) for each in (pre, post, weight, delay))
+        shapes = {"pre": sources.shape, "post": targets.shape, "weight": weights.shape, "delay": delays.shape}
+        single = {"weight", "delay"}
+        if sources.ndim != 1 or any(s != sources.shape and (s or n not in single) for n, s in shapes.items()):
+            raise ValueError(f"lists of unequal length: {', '.join(f'{n} {s}' for n, s in shapes.items())}")
+        weights = np.broadcast_to(weights, sources.shape)
         for name, values, limit in (("pre", sources, n_sources - 1), ("post", targets, 2**31 - 1)):
             if values.size and not 0 <= int(values.min()) <= int(values.max()) <= limit:
                 raise ValueError(f"{name} has {values.min()}..{values.max()}, must lie in 0..{limit}")
         if delays.size and not 0 <= int(delays.min()) <= int(delays.max()) <= MAX_DELAY:
             raise ValueError(f"delay has {delays.min()}..{delays.max()}, must lie in 0..{MAX_DELAY}")
-        order = np.arange(sources.size)
-        order = kernel.counting_order(targets.astype(np.int64), int(targets.max(initial=-1)) + 1, order)
-        if delays.ndim:
-            order = kernel.counting_order(delays.astype(np.int64), MAX_DELAY + 1, order)
-        order = kernel.counting_order(sources.astype(np.int64), n_sources, order)
+        order = _sort(np.arange(sources.size), targets)
+        several = bool(delays.ndim and delays.size and (delays != delays[0]).any())
+        if several:
+            order = _sort(order, delays)
+        order = _sort(order, sources)
         indptr = np.zeros(n_sources + 1, np.int64)
         np.cumsum(np.bincount(sources, minlength=n_sources), out=indptr[1:])
-        kept = delays[order] if delays.ndim else int(delays)
+        kept = delays[order] if several else delays
         return cls(indptr=indptr, target=targets[order], weight=weights[order], delay=kept)
 
     def wiring(self, n_inputs: int) -> kernel.Wiring:
