@@ -1,0 +1,1 @@
+"""Loihi chip family: what its integers are, and how a network becomes them."""
