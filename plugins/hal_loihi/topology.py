@@ -29,6 +29,10 @@ def _shape(value: Iterable[int]) -> Shape:
     return tuple(int(n) for n in value)
 
 
+def _tuple(items: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(items)
+
+
 def _profiles(value: Any) -> Ints | None:
     return None if value is None else np.asarray(value, np.int64)
 
@@ -170,9 +174,9 @@ Connection = Dense | Conv
 class Network:
     """Host inputs, layers on the chip, and connections into layers. ValueError names every mistake at once."""
 
-    inputs: tuple[Layer, ...] = attrs.field(converter=tuple)
-    layers: tuple[Layer, ...] = attrs.field(converter=tuple)
-    connections: tuple[Connection, ...] = attrs.field(converter=tuple)
+    inputs: tuple[Layer, ...] = attrs.field(converter=_tuple)
+    layers: tuple[Layer, ...] = attrs.field(converter=_tuple)
+    connections: tuple[Connection, ...] = attrs.field(converter=_tuple)
 
     def __attrs_post_init__(self) -> None:
         wrong = list(self._mistakes())
