@@ -152,6 +152,10 @@ class Board:
         self._memory.ring[:] = 0
         self._clock = 0
 
+    def reseed(self, seed: int) -> None:
+        """Draw the noise of the steps to come from another stream, 0..2**64 - 1."""
+        self._noise = self.compartments.noise(seed)
+
     def state(self) -> State:
         """Copies of u, v and the refractory counters."""
         fields = self._memory.state.reshape(-1, kernel.N_STATES, kernel.LANES)

@@ -20,6 +20,7 @@ from hal.recorder import Recorder
 from hal_emulators.loihi import Board, Compartments, RegisterOverflowError, Result, Synapses
 from hal_loihi import readout
 from hal_loihi.config import LoihiConfig
+from hal_loihi.costs import Costs
 from hal_loihi.limits import CORES_PER_CHIP
 from hal_loihi.options import LoihiOpenOptions
 
@@ -82,6 +83,10 @@ class LoihiDevice(Device):
         grid = math.lcm(*(int(probe.every_ns or 0) // step_ns for probe in sampled)) if sampled else 1
         wanted = [readout.wanted(self._config, probe, self.options.v_register) for probe in sampled]
         last = _LastSpikes(self._config)
+        costs = Costs(self._config, self.options, self.spec.cores) if self.options.timed else None
+        if self._config.cores.enable_noise.any():
+            stream = np.random.SeedSequence([self.seed, self.run_number]).generate_state(1, np.uint64)[0]
+            self._board.reseed(int(stream))
         start = 0
         while start < steps:
             began = time.perf_counter()
@@ -89,12 +94,19 @@ class LoihiDevice(Device):
             low, high = np.searchsorted(when, (start, start + n))
             result = self._advance(n, when[low:high] - start, source[low:high], wanted, start)
             self._deliver(result, start, sampled, recorder)
-            last.add(when[low:high], source[low:high])
-            last.add(result.spike_step + start, result.spike_index.astype(np.int64) + self._config.n_inputs)
+            fired = result.spike_step + start, result.spike_index.astype(np.int64) + self._config.n_inputs
+            for spikes in ((when[low:high], source[low:high]), fired):
+                last.add(*spikes)
+            if costs is not None:
+                both = [np.concatenate(pair) for pair in zip((when[low:high], source[low:high]), fired, strict=True)]
+                costs.add(start, n, both[0], both[1])
             start += n
             recorder.advance(start * step_ns)
             self._adapt(time.perf_counter() - began)
         self._whole("events_in", 0, when.size, recorder)
+        if costs is not None:
+            recorder.count("busy_ns", costs.busy.astype(np.int64))
+            recorder.note(costs.finding(duration_ns))
         recorder.count("pending", last.under_way(steps, self.spec.cores))
         for probe in probes:
             if probe.every_ns is None and steps:

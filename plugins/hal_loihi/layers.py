@@ -231,6 +231,7 @@ class Reader:
         for name in bad:
             self.notes.refuse(name, "weight", "values that are not finite (NaN or inf)", limit="finite numbers")
         matrix = csr_array(p.matrix().multiply(gain[:, None]))
+        matrix.sort_indices()
         return Connection(
             source=p.source,
             nodes=tuple(node.name for node in p.path),

@@ -67,7 +67,7 @@ class LoihiMapper(Mapper):
         stored = [discretise(registers.block(p)) for p in reader.populations]
         for population, made in zip(reader.populations, stored, strict=True):
             findings += _about(population, made)
-        network = topologies.network(model, reader.populations, stored)
+        network = topologies.network(model, reader.populations, stored, options.pop_type)
         problems = topologies.shape_problems(network, options.block_shape)
         if problems:
             return Plan(findings=[*findings, *problems])
@@ -81,15 +81,16 @@ class LoihiMapper(Mapper):
             findings.append(_axons(placed))
         if not all(row.ok for row in rows):
             return Plan(rows=rows, findings=findings)
-        config = registers.config(model, reader.populations, stored, cut, placed, dt_ns)
+        labels = realised.labels(model, reader.populations)
+        config = registers.config(model, reader.populations, stored, cut, placed, dt_ns, options)
         return Plan(
             rows=rows,
             findings=findings,
             config=config,
             placement=_placement(model, reader.populations, cut, placed),
             fates=_fates(model, reader.populations),
-            losses=realised.losses(model, reader.populations, stored),
-            realised=realised.values(model, reader.populations, stored, dt_ns),
+            losses=realised.losses(reader.populations, stored, labels),
+            realised=realised.values(model, reader.populations, stored, labels, dt_ns),
             step_ns=dt_ns,
             latency_ns=_latencies(model, reader.populations, dt_ns),
         )

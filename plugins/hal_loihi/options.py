@@ -32,6 +32,12 @@ class LoihiMapOptions(config.MapOptions):
         maximum=63,
         factory=dict,
     )
+    pop_type: Literal[16, 32] = setting(
+        32, doc="population axons of convolutions: 32 takes two slots of a source's output axons, 16 one, with limits"
+    )
+    noise_exp: int | None = setting(None, doc="size of the noise of all compartments; None: off", minimum=1, maximum=23)
+    noise_offset: int = setting(0, doc="mean of the noise, in units of 64", minimum=-64, maximum=64)
+    noise_at_membrane: bool = setting(False, doc="noise on the voltage, else on the current")
     allocator: Literal["packed", "greedy", "round_robin", "interchip"] = setting(
         "packed", doc="packed: several small blocks on a core, few axons between chips; the others as nengo-loihi 1.1.0"
     )
@@ -54,3 +60,19 @@ class LoihiOpenOptions(config.OpenOptions):
         "voltage",
         doc="a probe of v reads 0 while a neuron is refractory, or as the chip's register the count times 128",
     )
+    step_cost_ns: float | None = setting(
+        None, doc="board time of a step without work", unit="ns", minimum=0, maximum=1e12
+    )
+    synop_cost_ns: float | None = setting(
+        None,
+        doc="board time of delivering a spike to one synapse; no cost is published",
+        unit="ns",
+        minimum=0,
+        maximum=1e12,
+    )
+    spike_cost_ns: float | None = setting(None, doc="board time of sending a spike", unit="ns", minimum=0, maximum=1e12)
+
+    @property
+    def timed(self) -> bool:
+        """Whether any cost is given."""
+        return any(cost is not None for cost in (self.step_cost_ns, self.synop_cost_ns, self.spike_cost_ns))

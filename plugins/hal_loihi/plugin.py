@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hal.device import Clock, DeviceSpec
+from hal.device import Clock, Column, DeviceSpec
 from hal.errors import CapabilityError
 from hal.fit import Observable, Resource
 from hal.hookspecs import hookimpl
@@ -66,6 +66,7 @@ SPEC = DeviceSpec(
     config=LoihiConfig,
     map_options=LoihiMapOptions,
     open_options=LoihiOpenOptions,
+    counters=(Column(name="busy_ns", unit="ns", meaning="work of a core by the costs that were given"),),
     cores=limits.CORES_PER_CHIP,
 )
 

@@ -21,10 +21,20 @@ PARAMETERS: Final = {"weights": "weight", "threshold": "v_threshold"}
 """The discretiser's names and the model's."""
 
 
+Labels = dict[tuple[str, int], tuple[Any, NDArray[np.int64]]]
+"""(population, number of its connection) -> weight node, and for every synapse which of its weights it is."""
+
+
+def labels(model: Model, populations: list[Population]) -> Labels:
+    """Of all connections whose synapses are one weight each. Behind pools and scales several weights make a synapse."""
+    found = {(p.name, k): _labels(model, connection) for p in populations for k, connection in enumerate(p.inputs)}
+    return {key: label for key, label in found.items() if label is not None}
+
+
 def values(
-    model: Model, populations: list[Population], stored: list[Discretised], dt_ns: int
+    model: Model, populations: list[Population], stored: list[Discretised], known: Labels, dt_ns: int
 ) -> dict[tuple[str, str], NDArray[Any]]:
-    """Weights, thresholds, time constants. Weights several of which make one synapse (behind pools, scales) are out."""
+    """Weights, thresholds, time constants, in model units."""
     out: dict[tuple[str, str], NDArray[Any]] = {}
     for p, d in zip(populations, stored, strict=True):
         node: Any = model.nodes[p.name]
@@ -36,27 +46,26 @@ def values(
             out[p.name, membrane] = _tau(model, node, d.decay_v.realised, dt_ns).reshape(getattr(node, membrane).shape)
         if numbers.has_current:
             out[p.name, "tau_syn"] = _tau(model, node, d.decay_u.realised, dt_ns).reshape(node.tau_syn.shape)
-        for connection, group in zip(p.inputs, d.groups, strict=True):
-            found = _labels(model, connection)
-            if found is not None:
-                weight_node, labels = found
-                gains = connection.gain[_rows(connection.matrix)]
-                weight = np.zeros(weight_node.weight.size)
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    weight[labels] = np.where(gains == 0, 0.0, np.asarray(group.realised).ravel() / gains)
-                out[weight_node.name, "weight"] = weight.reshape(weight_node.weight.shape)
+        for k, (connection, group) in enumerate(zip(p.inputs, d.groups, strict=True)):
+            if (p.name, k) not in known:
+                continue
+            weight_node, label = known[p.name, k]
+            gains = connection.gain[_rows(connection.matrix)]
+            weight = np.zeros(weight_node.weight.size)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                weight[label] = np.where(gains == 0, 0.0, np.asarray(group.realised).ravel() / gains)
+            out[weight_node.name, "weight"] = weight.reshape(weight_node.weight.shape)
     return out
 
 
-def losses(model: Model, populations: list[Population], stored: list[Discretised]) -> Losses:
+def losses(populations: list[Population], stored: list[Discretised], known: Labels) -> Losses:
     """Weights that became 0."""
     groups: list[Any] = []
     for p, d in zip(populations, stored, strict=True):
-        for connection, group in zip(p.inputs, d.groups, strict=True):
-            found = _labels(model, connection)
-            if found is not None:
-                weight_node, labels = found
-                gone = np.unique(labels[_gone(group)])
+        for k, group in enumerate(d.groups):
+            if (p.name, k) in known:
+                weight_node, label = known[p.name, k]
+                gone = np.unique(label[_gone(group)])
                 wanted = weight_node.weight.ravel()[gone].astype(np.float64)
                 groups.append((weight_node.name, "weight", gone, wanted, np.zeros(gone.size), "rounded to 0"))
     return Losses.build(groups)
@@ -83,9 +92,13 @@ def _labels(model: Model, connection: Connection) -> tuple[Any, NDArray[np.int64
     hwc = frozenset(
         n.name for n in path if isinstance(n, nodes.Flatten) and model.semantics.rule(n).flatten_order == "HWC"
     )
-    labels = through(path, connection.matrix.shape[1], hwc)
-    rows = _rows(connection.matrix)
-    return node, np.asarray(labels[rows, connection.matrix.indices]).ravel().astype(np.int64) - 1
+    # a number for every synapse, in the order of the synapses: one that is there has a number above 0
+    there = csr_array(
+        (np.ones(connection.matrix.nnz), connection.matrix.indices, connection.matrix.indptr), connection.matrix.shape
+    )
+    numbers = csr_array(through(path, own.shape[1], hwc).multiply(there))
+    numbers.sort_indices()
+    return node, numbers.data.astype(np.int64) - 1
 
 
 def _tau(model: Model, node: Any, keep: NDArray[np.float64], dt_ns: int) -> NDArray[np.float64]:

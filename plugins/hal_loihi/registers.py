@@ -23,6 +23,7 @@ from hal_loihi.config import (
 )
 from hal_loihi.discretise import Block, Discretised, Group
 from hal_loihi.layers import Population
+from hal_loihi.options import LoihiMapOptions
 from hal_loihi.splitting import Split
 from hal_loihi.weights import SignMode
 
@@ -66,7 +67,13 @@ def places(p: Population, cut: Split, placed: Allocation) -> dict[str, Ints]:
 
 
 def config(
-    model: Model, populations: list[Population], stored: list[Discretised], cut: Split, placed: Allocation, dt_ns: int
+    model: Model,
+    populations: list[Population],
+    stored: list[Discretised],
+    cut: Split,
+    placed: Allocation,
+    dt_ns: int,
+    options: LoihiMapOptions,
 ) -> LoihiConfig:
     """Everything the chip is told."""
     where = [places(p, cut, placed) for p in populations]
@@ -103,10 +110,10 @@ def config(
             core=found[:, 1].astype(np.int32),
             vmin_exp=limits[:, 0].astype(np.int32),
             vmax_exp=limits[:, 1].astype(np.int32),
-            enable_noise=np.zeros(n_cores, bool),
-            noise_exp=np.ones(n_cores, np.int32),
-            noise_offset=np.zeros(n_cores, np.int32),
-            noise_at_membrane=np.zeros(n_cores, bool),
+            enable_noise=np.full(n_cores, options.noise_exp is not None),
+            noise_exp=np.full(n_cores, options.noise_exp or 1, np.int32),
+            noise_offset=np.full(n_cores, options.noise_offset, np.int32),
+            noise_at_membrane=np.full(n_cores, options.noise_at_membrane),
         ),
         groups=_groups(stored),
         synapses=_synapses(model, populations, stored, firsts),

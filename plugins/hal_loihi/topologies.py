@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,9 @@ def order(shape: tuple[int, ...]) -> Ints:
     return index.reshape(shape).transpose(1, 2, 0).ravel() if len(shape) == 3 else index
 
 
-def network(model: Model, populations: list[Population], stored: list[Discretised]) -> Network:
+def network(
+    model: Model, populations: list[Population], stored: list[Discretised], pop_type: Literal[16, 32] = 32
+) -> Network:
     """The whole network, with profiles and formats that decide what may share a core."""
     profiles = np.concatenate(
         [np.stack([d.decay_u.register, d.decay_v.register, d.refract_delay], axis=1) for d in stored]
@@ -63,12 +66,14 @@ def network(model: Model, populations: list[Population], stored: list[Discretise
                 sign_mode=group.sign_mode.value,
             )
             shape = model.nodes[connection.source].output_shape
-            connections.append(_connection(connection, p, shape, form))
+            connections.append(_connection(connection, p, shape, form, pop_type))
     inputs = [Layer(name, image(model.nodes[name].output_shape)) for name in model.inputs]
     return Network(inputs, layers, connections)
 
 
-def _connection(connection: Connection, p: Population, source: tuple[int, ...], form: SynapseFormat) -> Conv | Dense:
+def _connection(
+    connection: Connection, p: Population, source: tuple[int, ...], form: SynapseFormat, pop_type: Literal[16, 32]
+) -> Conv | Dense:
     path = [node for node in connection.path if not isinstance(node, nodes.Delay)]
     if len(path) == 1 and isinstance(path[0], nodes.Conv2d):
         conv = path[0]
@@ -83,6 +88,7 @@ def _connection(connection: Connection, p: Population, source: tuple[int, ...], 
                 pad_left=left,
                 in_shape=image(source),  # type: ignore[arg-type]  # three axes
                 out_shape=image(p.shape),  # type: ignore[arg-type]
+                pop_type=pop_type,
                 format=form,
             )
     matrix = connection.matrix
