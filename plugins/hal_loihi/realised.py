@@ -93,9 +93,8 @@ def _labels(model: Model, connection: Connection) -> tuple[Any, NDArray[np.int64
         n.name for n in path if isinstance(n, nodes.Flatten) and model.semantics.rule(n).flatten_order == "HWC"
     )
     # a number for every synapse, in the order of the synapses: one that is there has a number above 0
-    there = csr_array(
-        (np.ones(connection.matrix.nnz), connection.matrix.indices, connection.matrix.indptr), connection.matrix.shape
-    )
+    own = connection.matrix
+    there = csr_array((np.ones(own.nnz), own.indices, own.indptr), own.shape)
     numbers = csr_array(through(path, own.shape[1], hwc).multiply(there))
     numbers.sort_indices()
     return node, numbers.data.astype(np.int64) - 1
