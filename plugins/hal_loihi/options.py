@@ -23,7 +23,9 @@ class LoihiMapOptions(config.MapOptions):
     chips: int = setting(1, doc="how many chips there are", minimum=1, maximum=1024)
     cores_per_chip: int = setting(128, doc="how many cores of a chip may be used", minimum=1, maximum=128)
     block_shape: Mapping[str, tuple[int, ...]] = setting(
-        doc="population -> shape of the part of it that one core takes", minimum=1, factory=dict
+        doc="population -> shape of the part that one core takes: (rows, columns, channels), or (n,)",
+        minimum=1,
+        factory=dict,
     )
     refract_delay: Mapping[str, int] = setting(
         doc="population -> refractory delay; NIR has none. 1: no dead time",
