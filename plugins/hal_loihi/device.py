@@ -63,8 +63,10 @@ class LoihiDevice(Device):
 
     def _load(self, mapping: Mapping) -> None:
         config: LoihiConfig = mapping.config
-        chips = int(config.cores.chip.max(initial=0)) + 1
-        self.spec = attrs.evolve(self.spec, cores=chips * CORES_PER_CHIP)
+        cores = (int(config.cores.chip.max(initial=0)) + 1) * CORES_PER_CHIP
+        if cores != self.spec.cores:
+            # counters have a place for every core of every chip
+            self.spec = attrs.evolve(self.spec, cores=cores)
         self._config = config
         self._board = build(config, self.options, self.seed)
         self._taps = readout.taps(mapping)

@@ -11,7 +11,7 @@ from hal.errors import ConfigError, PluginError
 SPECKS = ("speck2e", "speck2f", "speck2b", "speck2cmini", "speck2dmini", "dynapcnndevkit")
 
 
-@pytest.mark.parametrize("name", ["ideal", *SPECKS])
+@pytest.mark.parametrize("name", ["ideal", "loihi", *SPECKS])
 def test_our_devices_are_silver(name):
     start = time.monotonic()
     report = hal_conformance.run(name)
