@@ -1,6 +1,6 @@
 """MNIST from pixels to classes on Loihi: a convolutional network trained with the chip's rate function in the loop.
 
-    python examples/mnist_on_loihi.py --model tests/golden/loihi/mnist_model.npz [--more] [--save FOLDER] [--plots]
+    python examples/mnist_on_loihi.py --model tests/golden/loihi/mnist_model.npz [--more] [--save FOLDER]
 
 The host turns pixels into spikes, three layers run on the chip, and the host reads their spikes out: `hal.map` finds
 these parts by itself. `--save` writes the network as NIR with its semantics, for `hal run`; `--more` adds 300 images
