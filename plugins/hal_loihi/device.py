@@ -68,9 +68,11 @@ class LoihiDevice(Device):
         self._board = build(config, self.options, self.seed)
         self._taps = readout.taps(mapping)
         self._chunk = FIRST_CHUNK
+        self._pending = _Pending(config)
 
     def _reset(self, mode: Reset) -> None:
         self._board.reset()
+        self._pending = _Pending(self._config)
 
     def _run(self, stimulus: Checked, duration_ns: int, recorder: Recorder) -> None:
         step_ns = self._config.step_ns
@@ -81,7 +83,6 @@ class LoihiDevice(Device):
         # every sample of a chunk falls on the chunk's own grid
         grid = math.lcm(*(int(probe.every_ns or 0) // step_ns for probe in sampled)) if sampled else 1
         wanted = [readout.wanted(self._config, probe, self.options.v_register) for probe in sampled]
-        last = _LastSpikes(self._config)
         start = 0
         while start < steps:
             began = time.perf_counter()
@@ -89,13 +90,15 @@ class LoihiDevice(Device):
             low, high = np.searchsorted(when, (start, start + n))
             result = self._advance(n, when[low:high] - start, source[low:high], wanted, start)
             self._deliver(result, start, sampled, recorder)
-            last.add(when[low:high], source[low:high])
-            last.add(result.spike_step + start, result.spike_index.astype(np.int64) + self._config.n_inputs)
+            own = result.spike_index.astype(np.int64) + self._config.n_inputs
+            self._pending.add(when[low:high] - start, source[low:high])
+            self._pending.add(result.spike_step, own)
+            self._pending.advance(n)
             start += n
             recorder.advance(start * step_ns)
             self._adapt(time.perf_counter() - began)
         self._whole("events_in", 0, when.size, recorder)
-        recorder.count("pending", last.under_way(steps, self.spec.cores))
+        recorder.count("pending", self._pending.counts(self.spec.cores))
         for probe in probes:
             if probe.every_ns is None and steps:
                 values = readout.state(self._config, self._board, probe, self.options.v_register)
@@ -181,32 +184,32 @@ class LoihiDevice(Device):
         recorder.count(counter, values)
 
 
-class _LastSpikes:
-    """Spikes that may still be under way: how long each source's slowest synapse takes."""
+class _Pending:
+    """Spikes still under way, those of runs before included: a spike is until its slowest synapse was reached."""
 
     def __init__(self, config: LoihiConfig) -> None:
         self.config = config
         s = config.synapses
+        # -1: a source without synapses; its spikes are never under way
         self.slowest = np.full(s.indptr.size - 1, -1, np.int64)
         of = np.repeat(np.arange(s.indptr.size - 1), np.diff(s.indptr))
         np.maximum.at(self.slowest, of, s.delay.astype(np.int64) + 1)
-        self.most = int(self.slowest.max(initial=0))
-        self.kept: list[tuple[I64, I64]] = []
+        self.arrives = self.source = np.empty(0, np.int64)
 
     def add(self, when: I64, source: I64) -> None:
-        """Spikes of sources, in steps of the run."""
-        if when.size:
-            late = when >= when[-1] - self.most
-            self.kept = [*self.kept[-2 * self.most - 2 :], (when[late], source[late])]
+        """Spikes of sources, in steps from now."""
+        self.arrives = np.concatenate([self.arrives, when + self.slowest[source]])
+        self.source = np.concatenate([self.source, source])
 
-    def under_way(self, steps: int, cores: int) -> I64:
-        """Per core of the source, 0 for the host's: spikes that have synapses still to reach after `steps`."""
-        counts = np.zeros(cores, np.int64)
-        n = self.config.n_inputs
-        for when, source in self.kept:
-            waits = source[when + self.slowest[source] >= steps]
-            core = np.zeros(waits.size, np.int64)
-            own = waits >= n
-            core[own] = self.config.places[self.config.compartments.core[waits[own] - n]]
-            counts += np.bincount(core, minlength=cores)
-        return counts
+    def advance(self, steps: int) -> None:
+        """Time goes on: what has arrived is forgotten."""
+        waits = self.arrives >= steps
+        self.arrives, self.source = self.arrives[waits] - steps, self.source[waits]
+
+    def counts(self, cores: int) -> I64:
+        """(cores,) spikes under way by core of their source, 0 for the host's."""
+        core = np.zeros(self.source.size, np.int64)
+        own = self.source >= self.config.n_inputs
+        compartment = self.source[own] - self.config.n_inputs
+        core[own] = self.config.places[self.config.compartments.core[compartment]]
+        return np.bincount(core, minlength=cores)

@@ -11,7 +11,9 @@ from hal import nodes
 from hal.agreement import agreement
 
 
-def one(net: Any, cls: Any = nodes.IF, weight: Any = 256, bias: Any = None, semantics: Any = None, **values: Any) -> Any:
+def one(
+    net: Any, cls: Any = nodes.IF, weight: Any = 256, bias: Any = None, semantics: Any = None, **values: Any
+) -> Any:
     made = net(1).dense("w", "in", [[weight]], bias).fire("n", "w", cls, **values).out("n")
     return made.model(**(semantics or {}))
 

@@ -216,7 +216,9 @@ def test_edited_registers(loihi: Any, net: Any) -> None:
     config: LoihiConfig = mapping.config
     stimulus = {"in": loihi.events([(k, 0) for k in range(9)])}
     assert loihi.run(mapping, stimulus, 10).event_count("out") == 3
-    half = attrs.evolve(config, compartments=attrs.evolve(config.compartments, vth_mant=config.compartments.vth_mant // 2))
+    half = attrs.evolve(
+        config, compartments=attrs.evolve(config.compartments, vth_mant=config.compartments.vth_mant // 2)
+    )
     edited = mapping.with_config(half)
     assert loihi.run(edited, stimulus, 10).event_count("out") == 4
     assert not edited.realised
