@@ -58,6 +58,8 @@ class State(NamedTuple):
     v: NDArray[np.int32]
     refractory: NDArray[np.int32]
     """Steps for which v will be held at 0."""
+    v_register: NDArray[np.int32]
+    """What the chip's register of the voltage holds, see `Probe`."""
 
 
 class RegisterOverflowError(OverflowError):
@@ -157,10 +159,11 @@ class Board:
         self._noise = self.compartments.noise(seed)
 
     def state(self) -> State:
-        """Copies of u, v and the refractory counters."""
+        """Copies of u, v, the refractory counters, and v as the register holds it."""
         fields = self._memory.state.reshape(-1, kernel.N_STATES, kernel.LANES)
         u, v, counter = (fields[:, field].ravel()[: self.core.size].copy() for field in range(kernel.N_STATES))
-        return State(u, v, np.maximum(counter - 1, 0).astype(np.int32))
+        register = np.where(counter > 0, counter * 128, v).astype(np.int32)
+        return State(u, v, np.maximum(counter - 1, 0).astype(np.int32), register)
 
     def run(
         self,

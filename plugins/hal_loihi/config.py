@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hal.config import array, setting
 from hal.errors import Problem
-from hal_loihi.limits import CORES_PER_CHIP
+from hal_loihi.limits import CHIPS, CORES_PER_CHIP
 from hal_loihi.weights import SignMode, effective
 
 I32 = NDArray[np.int32]
@@ -103,7 +103,7 @@ class CompartmentsConfig:
 class CoresConfig:
     """Cores in use, (c,) each. Limits of v: vmin = 1 - 2^vmin_exp, vmax = 2^(9 + 2 vmax_exp) - 1."""
 
-    chip: I32 = array("int32", (None,), doc="chip", minimum=0, factory=_none("int32"))
+    chip: I32 = array("int32", (None,), doc="chip", minimum=0, maximum=CHIPS - 1, factory=_none("int32"))
     core: I32 = array("int32", (None,), doc="core on that chip", minimum=0, maximum=127, factory=_none("int32"))
     vmin_exp: I32 = array(
         "int32", (None,), doc="lower limit of v", minimum=0, maximum=23, source="N", factory=_none("int32")
@@ -234,6 +234,11 @@ class LoihiConfig:
         n = self.compartments.core.size
         n_inputs = self.n_inputs
         s, g = self.synapses, self.groups
+        if not n:
+            yield Problem("a network has compartments", "compartments", value=0, limit="1 or more")
+        names = [port.name for port in (*self.inputs, *self.populations)]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield Problem("a name is used once, among inputs and populations", "populations", value=name)
         checks = (
             ("compartments.core", self.compartments.core, self.cores.chip.size),
             ("synapses.target", s.target, n),

@@ -33,9 +33,9 @@ class Costs:
         self.at = 0
 
     def add(self, start: int, steps: int, when: I64, source: I64) -> None:
-        """Spikes (step of the run, source) of so many steps from `start` on."""
+        """Spikes (step from `start` on, source) of so many steps."""
         ones: NDArray[Any] = np.ones(when.size, np.int64)
-        spikes = csr_array((ones, (when - start, source)), shape=(steps, self.deliveries.shape[0]))
+        spikes = csr_array((ones, (when, source)), shape=(steps, self.deliveries.shape[0]))
         work = (self.options.synop_cost_ns or 0.0) * (spikes @ self.deliveries).toarray()
         work = work + (self.options.spike_cost_ns or 0.0) * (spikes @ self.senders).toarray()
         self.busy += work.sum(axis=0)

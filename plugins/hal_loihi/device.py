@@ -71,9 +71,11 @@ class LoihiDevice(Device):
         self._board = build(config, self.options, self.seed)
         self._taps = readout.taps(mapping)
         self._chunk = FIRST_CHUNK
+        self._pending = _Pending(config)
 
     def _reset(self, mode: Reset) -> None:
         self._board.reset()
+        self._pending = _Pending(self._config)
 
     def _run(self, stimulus: Checked, duration_ns: int, recorder: Recorder) -> None:
         step_ns = self._config.step_ns
@@ -84,7 +86,6 @@ class LoihiDevice(Device):
         # every sample of a chunk falls on the chunk's own grid
         grid = math.lcm(*(int(probe.every_ns or 0) // step_ns for probe in sampled)) if sampled else 1
         wanted = [readout.wanted(self._config, probe, self.options.v_register) for probe in sampled]
-        last = _LastSpikes(self._config)
         costs = Costs(self._config, self.options, self.spec.cores) if self.options.timed else None
         if self._config.cores.enable_noise.any():
             stream = np.random.SeedSequence([self.seed, self.run_number]).generate_state(1, np.uint64)[0]
@@ -96,11 +97,13 @@ class LoihiDevice(Device):
             low, high = np.searchsorted(when, (start, start + n))
             result = self._advance(n, when[low:high] - start, source[low:high], wanted, start)
             self._deliver(result, start, sampled, recorder)
-            fired = result.spike_step + start, result.spike_index.astype(np.int64) + self._config.n_inputs
-            for spikes in ((when[low:high], source[low:high]), fired):
-                last.add(*spikes)
+            fed = when[low:high] - start, source[low:high]
+            fired = result.spike_step, result.spike_index.astype(np.int64) + self._config.n_inputs
+            for spikes in (fed, fired):
+                self._pending.add(*spikes)
+            self._pending.advance(n)
             if costs is not None:
-                both = [np.concatenate(pair) for pair in zip((when[low:high], source[low:high]), fired, strict=True)]
+                both = [np.concatenate(pair) for pair in zip(fed, fired, strict=True)]
                 costs.add(start, n, both[0], both[1])
             start += n
             recorder.advance(start * step_ns)
@@ -109,7 +112,7 @@ class LoihiDevice(Device):
         if costs is not None:
             recorder.count("busy_ns", costs.busy.astype(np.int64))
             recorder.note(costs.finding(duration_ns))
-        recorder.count("pending", last.under_way(steps, self.spec.cores))
+        recorder.count("pending", self._pending.counts(self.spec.cores))
         for probe in probes:
             if probe.every_ns is None and steps:
                 values = readout.state(self._config, self._board, probe, self.options.v_register)
@@ -195,32 +198,32 @@ class LoihiDevice(Device):
         recorder.count(counter, values)
 
 
-class _LastSpikes:
-    """Spikes that may still be under way: how long each source's slowest synapse takes."""
+class _Pending:
+    """Spikes still under way, those of runs before included: a spike is until its slowest synapse was reached."""
 
     def __init__(self, config: LoihiConfig) -> None:
         self.config = config
         s = config.synapses
+        # -1: a source without synapses; its spikes are never under way
         self.slowest = np.full(s.indptr.size - 1, -1, np.int64)
         of = np.repeat(np.arange(s.indptr.size - 1), np.diff(s.indptr))
         np.maximum.at(self.slowest, of, s.delay.astype(np.int64) + 1)
-        self.most = int(self.slowest.max(initial=0))
-        self.kept: list[tuple[I64, I64]] = []
+        self.arrives = self.source = np.empty(0, np.int64)
 
     def add(self, when: I64, source: I64) -> None:
-        """Spikes of sources, in steps of the run."""
-        if when.size:
-            late = when >= when[-1] - self.most
-            self.kept = [*self.kept[-2 * self.most - 2 :], (when[late], source[late])]
+        """Spikes of sources, in steps from now."""
+        self.arrives = np.concatenate([self.arrives, when + self.slowest[source]])
+        self.source = np.concatenate([self.source, source])
 
-    def under_way(self, steps: int, cores: int) -> I64:
-        """Per core of the source, 0 for the host's: spikes that have synapses still to reach after `steps`."""
-        counts = np.zeros(cores, np.int64)
-        n = self.config.n_inputs
-        for when, source in self.kept:
-            waits = source[when + self.slowest[source] >= steps]
-            core = np.zeros(waits.size, np.int64)
-            own = waits >= n
-            core[own] = self.config.places[self.config.compartments.core[waits[own] - n]]
-            counts += np.bincount(core, minlength=cores)
-        return counts
+    def advance(self, steps: int) -> None:
+        """Time goes on: what has arrived is forgotten."""
+        waits = self.arrives >= steps
+        self.arrives, self.source = self.arrives[waits] - steps, self.source[waits]
+
+    def counts(self, cores: int) -> I64:
+        """(cores,) spikes under way by core of their source, 0 for the host's."""
+        core = np.zeros(self.source.size, np.int64)
+        own = self.source >= self.config.n_inputs
+        compartment = self.source[own] - self.config.n_inputs
+        core[own] = self.config.places[self.config.compartments.core[compartment]]
+        return np.bincount(core, minlength=cores)

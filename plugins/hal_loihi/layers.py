@@ -168,7 +168,10 @@ class Reader:
         late = "the chip compares, and resets to 0, at the end of a step"
         if rule.spike_reset in ("subtract", "subtract_n"):
             say.approximated("reset", name, "spike_reset", late, rule.spike_reset, "to 0")
-        if rule.reset_delay:
+        if rule.reset_delay and rule.spike_reset in ("value", "discard_update"):
+            reason = "v is reset in the step of the spike already; the next one starts from the same value"
+            say.say("note", name, "reset_delay", reason, rule.reset_delay, 0)
+        elif rule.reset_delay:
             say.approximated("reset", name, "reset_delay", late, rule.reset_delay, 0)
         if rule.fires_on == "old":
             say.approximated("reset", name, "fires_on", late, "old", "new")
@@ -181,8 +184,8 @@ class Reader:
             wanted = float(np.max(np.abs(numbers.v_start - numbers.v_reset)))
             field = "start_state" if rule.start_state else "v_reset"
             say.refuse(name, field, "the chip starts at the value it resets to", wanted=wanted, limit=0)
-        # the update after a spike is discarded: a dead time of one step
-        return 2 if rule.spike_reset == "discard_update" else 1
+        # with the reset one step late it takes the place of a whole update: a dead time of one step
+        return 2 if rule.spike_reset == "discard_update" and rule.reset_delay else 1
 
     def _current_gain(self, name: str, numbers: PerStep) -> Float:
         """What an input adds to the current that the membrane sees."""
@@ -214,7 +217,8 @@ class Reader:
         return total * numbers.gain * self._current_gain(name, numbers) / (1.0 - numbers.current_decay)
 
     def _decays(self, name: str, numbers: PerStep) -> None:
-        for field, keep in (("tau_mem", numbers.decay), ("tau_syn", numbers.current_decay)):
+        membrane = "tau_mem" if numbers.has_current else "tau"
+        for field, keep in ((membrane, numbers.decay), ("tau_syn", numbers.current_decay)):
             if ((keep < 0) | (keep > 1)).any():
                 worst = float(keep.min())
                 self.notes.refuse(

@@ -18,6 +18,7 @@ __all__ = [
     "BIAS_EXP",
     "BIAS_MANT",
     "BIAS_MAX",
+    "CHIPS",
     "COMPARTMENTS",
     "COMPARTMENT_PROFILES",
     "CORES_PER_CHIP",
@@ -57,6 +58,7 @@ IN_AXONS: Final = 4096  # NL
 OUT_AXONS: Final = 4096  # slots, see AXON_SLOTS; NL
 SYNAPSE_BITS: Final = 16384 * 64  # 128 KiB; NL
 CORES_PER_CHIP: Final = 128  # NL, CAS22
+CHIPS: Final = 1024  # assumed, NL checks no limit; the largest board named is nahuku32 (NL issue 266)
 COMPARTMENT_PROFILES: Final = 31  # (decay_u, decay_v, refract_delay, noise on); NL validates 32, its builder 31
 THRESHOLD_PROFILES: Final = 7  # NL validates 16, its builder 7
 SYNAPSE_FORMATS: Final = 7  # NL validates 16, declares 8; the one with index 0 stays unused

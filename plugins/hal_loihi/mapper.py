@@ -102,6 +102,7 @@ class LoihiMapper(Mapper):
             and config.inputs == before.inputs
             and config.step_ns == before.step_ns
             and np.array_equal(config.compartments.core, before.compartments.core)
+            and np.array_equal(config.places, before.places)
         )
         if same:
             return []

@@ -9,6 +9,7 @@ import attrs
 
 from hal import config
 from hal.config import setting
+from hal_loihi.limits import CHIPS, CORES_PER_CHIP
 
 
 @attrs.frozen(kw_only=True)
@@ -20,8 +21,8 @@ class LoihiMapOptions(config.MapOptions):
 
     approximations: ClassVar[tuple[str, ...]] = ("reset", "delays")
 
-    chips: int = setting(1, doc="how many chips there are", minimum=1, maximum=1024)
-    cores_per_chip: int = setting(128, doc="how many cores of a chip may be used", minimum=1, maximum=128)
+    chips: int = setting(1, doc="how many chips there are", minimum=1, maximum=CHIPS)
+    cores_per_chip: int = setting(128, doc="how many cores of a chip may be used", minimum=1, maximum=CORES_PER_CHIP)
     block_shape: Mapping[str, tuple[int, ...]] = setting(
         doc="population -> shape of the part that one core takes: (rows, columns, channels), or (n,)",
         minimum=1,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,16 +44,17 @@ def _indices(config: LoihiConfig, probe: Probe) -> NDArray[np.int64]:
     return index + p.first
 
 
+def _variable(probe: Probe, register: str) -> str:
+    """The emulator's name of what is probed."""
+    return "v_register" if (probe.variable, register) == ("v", "chip") else probe.variable
+
+
 def wanted(config: LoihiConfig, probe: Probe, register: str) -> tuple[str, NDArray[np.int64], int]:
     """A sampled probe as the emulator takes it."""
-    variable = "v_register" if (probe.variable, register) == ("v", "chip") else probe.variable
-    return variable, _indices(config, probe), int(probe.every_ns or 1) // config.step_ns
+    return _variable(probe, register), _indices(config, probe), int(probe.every_ns or 1) // config.step_ns
 
 
-def state(config: LoihiConfig, board: Board, probe: Probe, register: str) -> NDArray[Any]:
+def state(config: LoihiConfig, board: Board, probe: Probe, register: str) -> NDArray[np.int32]:
     """What a probe sees after the last step."""
-    now = board.state()
-    values = now.u if probe.variable == "u" else now.v
-    if (probe.variable, register) == ("v", "chip"):
-        values = np.where(now.refractory > 0, (now.refractory + 1) * 128, values)
+    values: NDArray[np.int32] = getattr(board.state(), _variable(probe, register))
     return values[_indices(config, probe)]

@@ -34,13 +34,15 @@ def labels(model: Model, populations: list[Population]) -> Labels:
 def values(
     model: Model, populations: list[Population], stored: list[Discretised], known: Labels, dt_ns: int
 ) -> dict[tuple[str, str], NDArray[Any]]:
-    """Weights, thresholds, time constants, in model units."""
+    """Weights, thresholds, lower bounds, time constants, in model units."""
     out: dict[tuple[str, str], NDArray[Any]] = {}
     for p, d in zip(populations, stored, strict=True):
         node: Any = model.nodes[p.name]
         numbers = per_step(node, model.semantics, dt_ns)
         threshold = d.vth / d.unit + numbers.v_reset
         out[p.name, "v_threshold"] = threshold.reshape(node.v_threshold.shape)
+        if np.isfinite(p.v_min).all():
+            out[p.name, "v_min"] = (d.realised_v_min + numbers.v_reset).reshape(node.v_threshold.shape)
         membrane = "tau_mem" if numbers.has_current else "tau"
         if hasattr(node, membrane):
             out[p.name, membrane] = _tau(model, node, d.decay_v.realised, dt_ns).reshape(getattr(node, membrane).shape)

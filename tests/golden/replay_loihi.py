@@ -1,4 +1,4 @@
-"""Loihi files on the bare emulator: networks of blocks, the MNIST network in integers, and a recording of silicon."""
+"""Loihi files on the bare emulator and the device: networks of blocks, MNIST in integers, a recording of silicon."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import replay_loihi_device
 from comparison import Comparison, UnreadableError, compare
 
 from hal_emulators.loihi import Board, Compartments, Probe, Synapses
@@ -31,9 +32,9 @@ def replay(path: Path, semantics: Path | None) -> list[Comparison]:
     """Dispatch on what is in the file. The MNIST images are taken from mnist_model.npz beside it, if it is there."""
     arrays = _load(path)
     if "b0_vth" in arrays:
-        return _network(arrays)
+        return _network(arrays) + replay_loihi_device.replay(path, arrays, json.loads(str(arrays["meta"])))
     if "spinnaker2" in arrays:
-        return _silicon(arrays)
+        return _silicon(arrays) + replay_loihi_device.silicon(arrays, json.loads(str(arrays["meta"]))["integers"])
     model = path.with_name("mnist_model.npz")
     return _mnist(arrays, _load(model) if model.is_file() else None)
 

@@ -118,3 +118,16 @@ def test_a_loihi_connection_from_elsewhere_is_not_guessed(tmp_path: Path) -> Non
     done = run(tmp_path / "any_name.npz")
     assert done.returncode == 1
     assert "connection 0 comes from 'chip'" in done.stdout
+
+
+@pytest.mark.parametrize(("name", "how"), [("delays", "from registers"), ("recurrent_256", "from NIR")])
+def test_a_changed_voltage_of_loihi_is_a_difference_on_the_device(name: str, how: str, tmp_path: Path) -> None:
+    for file in (HERE / "loihi").glob(f"{name}.n*"):
+        shutil.copy(file, tmp_path)
+    with np.load(tmp_path / f"{name}.npz") as arrays:
+        v = arrays["v_final"].copy()
+    v[3] += 1
+    rewrite(tmp_path / f"{name}.npz", v_final=v)
+    done = run(tmp_path / f"{name}.npz")
+    assert done.returncode == 1
+    assert f"device, {how}: final v: {v.size} values, 1 differ" in done.stdout
