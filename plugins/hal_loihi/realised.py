@@ -24,7 +24,10 @@ PARAMETERS: Final = {"weights": "weight", "threshold": "v_threshold"}
 def values(
     model: Model, populations: list[Population], stored: list[Discretised], dt_ns: int
 ) -> dict[tuple[str, str], NDArray[Any]]:
-    """Weights, thresholds, lower bounds, time constants. Weights several of which make one synapse (behind pools, scales) are out."""
+    """Weights, thresholds, lower bounds, time constants.
+
+    Weights several of which make one synapse (behind pools, scales) are out.
+    """
     out: dict[tuple[str, str], NDArray[Any]] = {}
     for p, d in zip(populations, stored, strict=True):
         node: Any = model.nodes[p.name]

@@ -219,7 +219,7 @@ def _every(loihi: Any, variable: str) -> Any:
     return Probe("n", variable, every_ns=loihi.step)
 
 
-# --- what is no model for the chip --------------------------------------------------------------------------------------
+# --- what is no model for the chip ------------------------------------------------------------------------------------
 
 
 def test_numbers_that_are_not_finite(loihi: Any, net: Any) -> None:

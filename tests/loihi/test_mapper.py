@@ -1,4 +1,4 @@
-"""From models to registers and places: time over paths, several inputs, options, blocks, chips, edits, adopted registers."""
+"""From models to registers and places: time over paths, inputs, options, blocks, chips, edits, adopted registers."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_chips_change_no_spike(allocator: str, loihi: Any, net: Any) -> None:
     assert run.stats["events_out"].size == 128 * (max(used) + 1)
 
 
-# --- what became of numbers ---------------------------------------------------------------------------------------------
+# --- what became of numbers -------------------------------------------------------------------------------------------
 
 
 def test_integers_are_realised_as_they_are(loihi: Any, net: Any) -> None:
@@ -197,7 +197,7 @@ def test_every_node_has_a_fate(loihi: Any, net: Any) -> None:
     }  # fmt: skip
 
 
-# --- like, edits, adopted registers ---------------------------------------------------------------------------------------
+# --- like, edits, adopted registers -----------------------------------------------------------------------------------
 
 
 def test_like_changes_numbers_only(loihi: Any, net: Any) -> None:
@@ -258,7 +258,7 @@ def test_adopted_registers_run_as_the_mapping_they_came_from(loihi: Any, net: An
 def test_adopted_registers_fit_on_their_cores(loihi: Any, net: Any) -> None:
     config: LoihiConfig = loihi.map(wide(net)).config
     packed = attrs.evolve(config, compartments=attrs.evolve(config.compartments, core=np.zeros(1600, int)))
-    with pytest.raises(DoesNotFitError, match="too many compartments on core 0 of chip 0.*1600.*1024"):
+    with pytest.raises(DoesNotFitError, match=r"too many compartments on core 0 of chip 0.*1600.*1024"):
         hal.mapper("loihi").adopt(packed)
     with pytest.raises(ConfigError, match="LoihiConfig"):
         hal.mapper("loihi").adopt({})
