@@ -142,6 +142,10 @@ class Reader:
             self.notes.refuse(
                 node.name, "v_threshold", "a neuron at rest would fire", wanted=value, limit="above v_reset"
             )
+        if (numbers.v_min > numbers.v_reset).any():
+            reason = "the chip resets to a value within the bounds of v"
+            wanted = float((numbers.v_min - numbers.v_reset).max())
+            self.notes.refuse(node.name, "v_min", reason, wanted=wanted, limit="at most v_reset")
         self._decays(node.name, numbers)
         inputs = tuple(self._connection(p, gain) for p in into)
         if len(self.notes.refused) > before:

@@ -46,9 +46,10 @@ def values(
             if found is not None:
                 weight_node, labels = found
                 gains = connection.gain[_rows(connection.matrix)]
-                weight = np.zeros(weight_node.weight.size)
+                # what makes no synapse stays as it is
+                weight = weight_node.weight.ravel().astype(np.float64)
                 with np.errstate(divide="ignore", invalid="ignore"):
-                    weight[labels] = np.where(gains == 0, 0.0, np.asarray(group.realised).ravel() / gains)
+                    weight[labels] = np.where(gains == 0, weight[labels], np.asarray(group.realised).ravel() / gains)
                 out[weight_node.name, "weight"] = weight.reshape(weight_node.weight.shape)
     return out
 
@@ -88,8 +89,11 @@ def _labels(model: Model, connection: Connection) -> tuple[Any, NDArray[np.int64
     hwc = frozenset(
         n.name for n in path if isinstance(n, nodes.Flatten) and model.semantics.rule(n).flatten_order == "HWC"
     )
-    labels = through(path, connection.matrix.shape[1], hwc)
     rows = _rows(connection.matrix)
+    if not rows.size:
+        # scipy answers an empty index with a matrix
+        return node, rows
+    labels = through(path, connection.matrix.shape[1], hwc)
     return node, np.asarray(labels[rows, connection.matrix.indices]).ravel().astype(np.int64) - 1
 
 

@@ -238,3 +238,5 @@ def test_no_neurons_or_others_than_the_chip_has(loihi: Any, net: Any) -> None:
     read = net(1).dense("w", "in", [[1]]).fire("n", "w").delay("x", "n", 1).out("x").model()
     assert loihi.found(read, "refused") == [("x", "type")]
     assert ("m", "refract_delay") in loihi.found(one(net), "refused", refract_delay={"m": 2})
+    assert loihi.found(one(net, semantics={"v_min": 1.0}), "refused") == [("n", "v_min")]
+    assert loihi.found(one(net, weight=3e38, v_threshold=1e-45), "refused") == [("n", "parameters")]

@@ -188,6 +188,19 @@ def test_weights_that_are_too_small_are_lost_one_by_one(loihi: Any, net: Any) ->
     assert mapping.realised["w", "weight"].ravel()[[1, 2]].tolist() == [0, 0]
 
 
+def test_weights_that_make_no_synapse(loihi: Any, net: Any) -> None:
+    """Zeros, and the rim of a kernel that only ever sees padding."""
+    zeros = net(4).dense("w", "in", np.zeros((2, 4)), 64).fire("n", "w").out("n").model()
+    mapping = loihi.map(zeros)
+    assert mapping.config.synapses.target.size == len(mapping.losses) == 0
+    assert loihi.run(mapping, {"in": loihi.events([(0, 1)])}, 30).event_count("out") == 4
+    made = net(1, 1, 1).conv("w", "in", [[[[640]]]])
+    rim = np.arange(1, 10, dtype=np.float32).reshape(1, 1, 3, 3) * 64
+    made.nodes["w"] = attrs.evolve(made.nodes["w"], weight=rim, padding=((1, 1), (1, 1)))
+    realised = loihi.map(made.fire("n", "w").out("n").model()).realised["w", "weight"]
+    assert np.array_equal(realised, rim)
+
+
 def test_every_node_has_a_fate(loihi: Any, net: Any) -> None:
     made = net(1, 2, 2).put(nodes.Flatten, "f", "in", (4,), (1, 2, 2), start_dim=0, end_dim=-1)
     model = made.dense("w", "f", np.eye(4) * 640).fire("n", "w").out("n").model()
