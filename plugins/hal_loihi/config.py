@@ -236,7 +236,7 @@ class LoihiConfig:
         s, g = self.synapses, self.groups
         if not n:
             yield Problem("a network has compartments", "compartments", value=0, limit="1 or more")
-        names = [port.name for port in (*self.inputs, *self.populations)]
+        names = [port.name for port in self.inputs] + [run.name for run in self.populations]
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield Problem("a name is used once, among inputs and populations", "populations", value=name)
         checks = (

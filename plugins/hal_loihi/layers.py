@@ -142,6 +142,10 @@ class Reader:
             self.notes.refuse(
                 node.name, "v_threshold", "a neuron at rest would fire", wanted=value, limit="above v_reset"
             )
+        if (numbers.v_min > numbers.v_reset).any():
+            reason = "the chip resets to a value within the bounds of v"
+            wanted = float((numbers.v_min - numbers.v_reset).max())
+            self.notes.refuse(node.name, "v_min", reason, wanted=wanted, limit="at most v_reset")
         self._decays(node.name, numbers)
         inputs = tuple(self._connection(p, gain) for p in into)
         if len(self.notes.refused) > before:
@@ -212,9 +216,18 @@ class Reader:
             total += p.bias
         if not numbers.has_current or not total.any():
             return total * numbers.gain
+        if (numbers.current_decay >= 1)[total != 0].any():
+            reason = "through a current that never leaks a bias grows without end; the chip's is constant"
+            self.notes.refuse(name, "bias", reason, wanted="growing", limit="tau_syn of a finite number of steps")
+            return np.zeros_like(total)
         reason = "a bias enters the voltage: its effect is there at once, not after the current has risen"
         self.notes.say("changed", name, "bias", reason, "through the current", "constant")
-        return total * numbers.gain * self._current_gain(name, numbers) / (1.0 - numbers.current_decay)
+        return (
+            total
+            * numbers.gain
+            * self._current_gain(name, numbers)
+            / np.where(total != 0, 1.0 - numbers.current_decay, 1.0)
+        )
 
     def _decays(self, name: str, numbers: PerStep) -> None:
         membrane = "tau_mem" if numbers.has_current else "tau"

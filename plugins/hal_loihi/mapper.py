@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hal import nodes
-from hal.errors import DoesNotFitError
+from hal.errors import ConfigError, DoesNotFitError
 from hal.events import Port, Probe
 from hal.fit import Finding, FitReport, FitRow
 from hal.mapper import Mapper, Plan
@@ -64,7 +64,9 @@ class LoihiMapper(Mapper):
         findings = reader.notes.findings
         if reader.notes.refused:
             return Plan(findings=findings)
-        stored = [discretise(registers.block(p)) for p in reader.populations]
+        stored, unscaled = _stored(reader.populations)
+        if unscaled:
+            return Plan(findings=[*findings, *unscaled])
         for population, made in zip(reader.populations, stored, strict=True):
             findings += _about(population, made)
         network = topologies.network(model, reader.populations, stored, options.pop_type)
@@ -164,6 +166,28 @@ class LoihiMapper(Mapper):
             outputs=tuple(Port(p.name, p.shape) for p in config.populations),
             step_ns=config.step_ns,
         )
+
+
+def _stored(populations: list[Population]) -> tuple[list[Discretised], list[Finding]]:
+    """Integers of every population, and those that no integers hold."""
+    stored, refused = [], []
+    for p in populations:
+        try:
+            stored.append(discretise(registers.block(p)))
+        except ConfigError as error:
+            for problem in error.problems:
+                refused.append(
+                    Finding(
+                        level="refused",
+                        node=p.name,
+                        field="parameters",
+                        reason=f"{error.message}: {problem.what}",
+                        wanted=problem.value,
+                        realised=problem.limit,
+                        hint=problem.hint,
+                    )
+                )
+    return stored, refused
 
 
 def _about(population: Population, made: Discretised) -> list[Finding]:

@@ -34,7 +34,10 @@ def labels(model: Model, populations: list[Population]) -> Labels:
 def values(
     model: Model, populations: list[Population], stored: list[Discretised], known: Labels, dt_ns: int
 ) -> dict[tuple[str, str], NDArray[Any]]:
-    """Weights, thresholds, lower bounds, time constants, in model units."""
+    """Weights, thresholds, lower bounds, time constants.
+
+    Weights several of which make one synapse (behind pools, scales) are out.
+    """
     out: dict[tuple[str, str], NDArray[Any]] = {}
     for p, d in zip(populations, stored, strict=True):
         node: Any = model.nodes[p.name]
@@ -53,9 +56,10 @@ def values(
                 continue
             weight_node, label = known[p.name, k]
             gains = connection.gain[_rows(connection.matrix)]
-            weight = np.zeros(weight_node.weight.size)
+            # what makes no synapse stays as it is
+            weight = weight_node.weight.ravel().astype(np.float64)
             with np.errstate(divide="ignore", invalid="ignore"):
-                weight[label] = np.where(gains == 0, 0.0, np.asarray(group.realised).ravel() / gains)
+                weight[label] = np.where(gains == 0, weight[label], np.asarray(group.realised).ravel() / gains)
             out[weight_node.name, "weight"] = weight.reshape(weight_node.weight.shape)
     return out
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -131,7 +131,7 @@ class Net:
     """
 
     step = STEP
-    semantics = {
+    semantics: ClassVar[dict[str, Any]] = {
         "profile": "snntorch", "dt_ns": STEP, "tau_unit": "steps", "spike_reset": "value", "reset_delay": 0,
     }  # fmt: skip
 

@@ -115,7 +115,7 @@ def test_resets_that_erase(mode: hal.Reset, small: Any, loihi: Any) -> None:
 
 
 def test_a_batch_equals_the_loop(small: Any, loihi: Any) -> None:
-    mapping, stimulus = small
+    mapping, _ = small
     rng = np.random.default_rng(7)
     samples = [loihi.noise(rng, 4, STEPS) for _ in range(3)]
     splits = np.cumsum([0, *(sample.size for sample in samples)])
@@ -148,7 +148,7 @@ def test_latency_is_what_agreement_takes_off(small: Any, loihi: Any, net: Any) -
         assert agreement(spikes, ideal.spikes[name], size).share < 1.0
 
 
-# --- registers that overflow, spikes that are dropped ---------------------------------------------------------------------
+# --- registers that overflow, spikes that are dropped -----------------------------------------------------------------
 
 
 def flood(loihi: Any, net: Any, neurons: int = 2, inputs: int = 128) -> Any:
@@ -222,7 +222,7 @@ def test_spikes_under_way_are_counted(cut: int | None, loihi: Any, net: Any) -> 
             assert device.run({}, loihi.step).stats["pending"].sum() == 0
 
 
-# --- probes -------------------------------------------------------------------------------------------------------------
+# --- probes -----------------------------------------------------------------------------------------------------------
 
 
 def test_probes_over_time_and_at_the_end(small: Any, loihi: Any) -> None:

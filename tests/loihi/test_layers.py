@@ -188,6 +188,11 @@ def test_a_bias_through_a_current_is_its_limit(loihi: Any, net: Any) -> None:
     assert registers.compartments.bias[0] / registers.compartments.vth[0] == pytest.approx(64 * 2 / 640, rel=0.01)
 
 
+def test_a_bias_through_a_current_that_never_leaks(loihi: Any, net: Any) -> None:
+    assert loihi.found(one(net, nodes.CubaLIF, bias=64, tau_syn=1e30), "refused") == [("n", "bias")]
+    assert loihi.found(one(net, nodes.CubaLIF, tau_syn=1e30), "refused") == []
+
+
 def test_a_bias_per_tick_is_refused(loihi: Any, net: Any) -> None:
     model = one(net, bias=64, semantics={"bias_meaning": "per_tick"})
     assert ("w", "bias_meaning") in loihi.found(model, "refused")
@@ -219,7 +224,7 @@ def _every(loihi: Any, variable: str) -> Any:
     return Probe("n", variable, every_ns=loihi.step)
 
 
-# --- what is no model for the chip --------------------------------------------------------------------------------------
+# --- what is no model for the chip ------------------------------------------------------------------------------------
 
 
 def test_numbers_that_are_not_finite(loihi: Any, net: Any) -> None:
@@ -238,3 +243,10 @@ def test_no_neurons_or_others_than_the_chip_has(loihi: Any, net: Any) -> None:
     read = net(1).dense("w", "in", [[1]]).fire("n", "w").delay("x", "n", 1).out("x").model()
     assert loihi.found(read, "refused") == [("x", "type")]
     assert ("m", "refract_delay") in loihi.found(one(net), "refused", refract_delay={"m": 2})
+    assert loihi.found(one(net, semantics={"v_min": 1.0}), "refused") == [("n", "v_min")]
+    endless = net(1)
+    for k in range(9):
+        endless.dense(f"w{k}", f"w{k - 1}" if k else "in", [[3e38]])
+    model = endless.fire("n", "w8").out("n").model()
+    refused = loihi.one(model, "refused", "n", "parameters")
+    assert "not finite" in refused.reason

@@ -1,4 +1,4 @@
-"""From models to registers and places: time over paths, several inputs, options, blocks, chips, edits, adopted registers."""
+"""From models to registers and places: time over paths, inputs, options, blocks, chips, edits, adopted registers."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_chips_change_no_spike(allocator: str, loihi: Any, net: Any) -> None:
     assert run.stats["events_out"].size == 128 * (max(used) + 1)
 
 
-# --- what became of numbers ---------------------------------------------------------------------------------------------
+# --- what became of numbers -------------------------------------------------------------------------------------------
 
 
 def test_integers_are_realised_as_they_are(loihi: Any, net: Any) -> None:
@@ -188,6 +188,19 @@ def test_weights_that_are_too_small_are_lost_one_by_one(loihi: Any, net: Any) ->
     assert mapping.realised["w", "weight"].ravel()[[1, 2]].tolist() == [0, 0]
 
 
+def test_weights_that_make_no_synapse(loihi: Any, net: Any) -> None:
+    """Zeros, and the rim of a kernel that only ever sees padding."""
+    zeros = net(4).dense("w", "in", np.zeros((2, 4)), 64).fire("n", "w").out("n").model()
+    mapping = loihi.map(zeros)
+    assert mapping.config.synapses.target.size == len(mapping.losses) == 0
+    assert loihi.run(mapping, {"in": loihi.events([(0, 1)])}, 30).event_count("out") == 4
+    made = net(1, 1, 1).conv("w", "in", [[[[640]]]])
+    rim = np.arange(1, 10, dtype=np.float32).reshape(1, 1, 3, 3) * 64
+    made.nodes["w"] = attrs.evolve(made.nodes["w"], weight=rim, padding=((1, 1), (1, 1)))
+    realised = loihi.map(made.fire("n", "w").out("n").model()).realised["w", "weight"]
+    assert np.array_equal(realised, rim)
+
+
 def test_every_node_has_a_fate(loihi: Any, net: Any) -> None:
     made = net(1, 2, 2).put(nodes.Flatten, "f", "in", (4,), (1, 2, 2), start_dim=0, end_dim=-1)
     model = made.dense("w", "f", np.eye(4) * 640).fire("n", "w").out("n").model()
@@ -197,7 +210,7 @@ def test_every_node_has_a_fate(loihi: Any, net: Any) -> None:
     }  # fmt: skip
 
 
-# --- like, edits, adopted registers ---------------------------------------------------------------------------------------
+# --- like, edits, adopted registers -----------------------------------------------------------------------------------
 
 
 def test_like_changes_numbers_only(loihi: Any, net: Any) -> None:
@@ -258,7 +271,7 @@ def test_adopted_registers_run_as_the_mapping_they_came_from(loihi: Any, net: An
 def test_adopted_registers_fit_on_their_cores(loihi: Any, net: Any) -> None:
     config: LoihiConfig = loihi.map(wide(net)).config
     packed = attrs.evolve(config, compartments=attrs.evolve(config.compartments, core=np.zeros(1600, int)))
-    with pytest.raises(DoesNotFitError, match="too many compartments on core 0 of chip 0.*1600.*1024"):
+    with pytest.raises(DoesNotFitError, match=r"too many compartments on core 0 of chip 0.*1600.*1024"):
         hal.mapper("loihi").adopt(packed)
     with pytest.raises(ConfigError, match="LoihiConfig"):
         hal.mapper("loihi").adopt({})
