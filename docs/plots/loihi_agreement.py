@@ -90,8 +90,7 @@ def rows(case: Case) -> Iterator[tuple[str, ...]]:
     slow = attrs.evolve(realised.semantics, edge_delay=1)
     delayed = type(realised).of(dict(realised.nodes), realised.edges, slow)
     references = [
-        spikes("ideal", hal.mapper("ideal").map(model, record=nodes), case)
-        for model in (case.model, realised, delayed)
+        spikes("ideal", hal.mapper("ideal").map(model, record=nodes), case) for model in (case.model, realised, delayed)
     ]
     for node in nodes:
         size, late = case.model.nodes[node].size, mapping.latency_ns.get(node, 0)
@@ -108,7 +107,9 @@ def main() -> None:
     """The command."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        print("| network | node | as given | realised | and a step on every connection | spikes | reference, or the reason |")
+        print(
+            "| network | node | as given | realised | and a step on every connection | spikes | reference, or the reason |"
+        )
         print("| --- | --- | --- | --- | --- | --- | --- |")
         for case in cases():
             for row in rows(case):

@@ -14,6 +14,7 @@ from hal.capabilities import VOCABULARY
 from hal.semantics import PROFILES, Semantics
 from hal_dynapcnn import chips
 from hal_dynapcnn.options import SpeckMapOptions, SpeckOpenOptions
+from hal_loihi.options import LoihiMapOptions, LoihiOpenOptions
 
 ROOT = Path(__file__).parents[2]
 STAND_INS = {
@@ -70,6 +71,20 @@ def test_options_named_in_the_speck_page_exist() -> None:
     assert named <= options | {"bias_meaning"}, named - options
     for field in attrs.fields(SpeckOpenOptions):
         assert f"`{field.name}" in text, field.name
+
+
+def test_options_named_in_the_loihi_page_exist_and_all_are_named() -> None:
+    text = (ROOT / "docs" / "chips" / "loihi.md").read_text(encoding="utf-8")
+    options = {field.name for cls in (LoihiMapOptions, LoihiOpenOptions) for field in attrs.fields(cls)}
+    # in the page's code, after a backtick or another option; a call of Semantics or hal.open has a bracket before it
+    named = {name for code in re.findall(r"`([^`\n]+)`", text) for name in re.findall(r"(?:^|, )([a-z_]+)=", code)}
+    assert named
+    # what the reader of the network is told, and a test's own arguments, are not options
+    assert named <= options | {"kind"}, named - options
+    for name in options:
+        assert f"| `{name}` |" in text, name
+    for word in LoihiMapOptions.approximations:
+        assert f"`{word}`" in text, word
 
 
 def test_every_capability_has_its_sentence() -> None:
