@@ -31,7 +31,7 @@ Float = NDArray[np.float64]
 
 
 def spike_steps(bias: ArrayLike, threshold: ArrayLike, decay_v: int, refract: int, steps: int) -> list[NDArray[Any]]:
-    """Steps in which each of n unconnected neurons spiked, on the emulated chip; bias (n,) and threshold in integers."""
+    """Steps in which each of n neurons spiked, on the emulated chip; bias (n,) and threshold in integers."""
     biases = np.asarray(bias, np.int64)
     limit = 2**23 - 1
     compartments = Compartments(

@@ -2,8 +2,8 @@
 
     python docs/plots/loihi_agreement.py
 
-The share of spikes in the same step (`hal.agreement`, window 0): against the model as it is given and against the model
-with the numbers that the chip computes with (`Mapping.realised_model`), latency taken off; and against the latter with a
+The share of spikes in the same step (`hal.agreement`, window 0): against the model as it is given and against that with
+the numbers that the chip computes with (`Mapping.realised_model`), latency taken off; and against the latter with a
 step on every connection, as the chip has it.
 """
 
@@ -23,6 +23,15 @@ from hal.agreement import agreement
 
 GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
 MS = 1_000_000
+COLUMNS = (
+    "network",
+    "node",
+    "as given",
+    "realised",
+    "and a step on every connection",
+    "spikes",
+    "reference, or the reason",
+)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -107,10 +116,8 @@ def main() -> None:
     """The command."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        print(
-            "| network | node | as given | realised | and a step on every connection | spikes | reference, or the reason |"
-        )
-        print("| --- | --- | --- | --- | --- | --- | --- |")
+        print(f"| {' | '.join(COLUMNS)} |")
+        print("|" + " --- |" * len(COLUMNS))
         for case in cases():
             for row in rows(case):
                 print("| " + " | ".join(row) + " |")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
 import warnings
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from hal.capabilities import VOCABULARY
 from hal.semantics import PROFILES, Semantics
 from hal_dynapcnn import chips
 from hal_dynapcnn.options import SpeckMapOptions, SpeckOpenOptions
+from hal_loihi.options import LoihiMapOptions, LoihiOpenOptions
 
 ROOT = Path(__file__).parents[2]
 STAND_INS = {
@@ -70,6 +73,41 @@ def test_options_named_in_the_speck_page_exist() -> None:
     assert named <= options | {"bias_meaning"}, named - options
     for field in attrs.fields(SpeckOpenOptions):
         assert f"`{field.name}" in text, field.name
+
+
+def test_options_named_in_the_loihi_page_exist_and_all_are_named() -> None:
+    text = (ROOT / "docs" / "chips" / "loihi.md").read_text(encoding="utf-8")
+    options = {field.name for cls in (LoihiMapOptions, LoihiOpenOptions) for field in attrs.fields(cls)}
+    # in the page's code, first or after another option; arguments of Semantics or hal.open stand within brackets
+    named = {name for code in re.findall(r"`([^`\n]+)`", text) for name in re.findall(r"(?:^|, )([a-z_]+)=", code)}
+    assert named
+    assert named <= options | {"kind"}, named - options  # hal.open's own
+    for name in options:
+        assert f"| `{name}` |" in text, name
+    for word in LoihiMapOptions.approximations:
+        assert f"`{word}`" in text, word
+
+
+def test_the_loihi_page_has_the_agreement_that_comes_out() -> None:
+    """Of the networks without feedback, and the refusals: elsewhere the last bit of a sum decides much."""
+    file = ROOT / "docs" / "plots" / "loihi_agreement.py"
+    spec = importlib.util.spec_from_file_location("loihi_agreement", file)
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    sys.modules["loihi_agreement"] = script
+    spec.loader.exec_module(script)
+    text = (ROOT / "docs" / "chips" / "loihi.md").read_text(encoding="utf-8")
+    assert f"| {' | '.join(script.COLUMNS)} |" in text
+    lines = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for case in script.cases():
+            if case.name in ("conv_pop", "lif_norse") or (case.name.endswith("subtract") and not case.approximate):
+                for row in script.rows(case):
+                    assert f"| {' | '.join(row)} |" in text
+                    lines += 1
+    assert lines == 5
 
 
 def test_every_capability_has_its_sentence() -> None:
