@@ -58,7 +58,7 @@ _TABLE = (
     ("overload.report", "stalls, drops or late events happen and are counted", "load beyond the limit", "overload"),
     ("noise.seeded", "runs are noisy, reproducibly by seed", "open(seed=...)", "stochastic runs"),
     ("profile", "individuals are told apart", "open(profile=...), hal calibrate", "profiles"),
-    ("learning.on_chip", "weights change while running", "the conformance suite", "nothing the API asks for"),
+    ("learning.on_chip", "weights change while running", "the map option `learning`", "that option"),
 )
 
 VOCABULARY: Final[dict[str, Word]] = {name: Word(name, *rest) for name, *rest in _TABLE}

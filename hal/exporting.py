@@ -42,7 +42,7 @@ def check_format(spec: DeviceSpec, to: str) -> None:
     advice = f"did you mean {near[0]}? " if near else ""
     raise CapabilityError(
         f"{spec.name} is not exported to {to!r}",
-        hint=f"{advice}exports of {spec.name}: {', '.join(spec.exports) or 'none'}",
+        hint=f"{advice}exports of {spec.name}: {', '.join(spec.exports) or spec.why_no_exports or 'none'}",
         capability="export",
         device=spec.name,
         exports=spec.exports,

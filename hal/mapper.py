@@ -102,7 +102,7 @@ class Mapper(ABC):
                 run-time limits are checked against. `Recording.rates_hz()` measures them. Without it, they are not.
 
         Raises:
-            ConfigError: options or rates are wrong.
+            ConfigError: options or rates are wrong. CapabilityError: on-chip learning is asked for (`learning`).
         """
         model = self._model(model)
         return self._planned(model, self._options(options), (), None, 0, self._rates(model, rates_hz))[0]
@@ -127,7 +127,8 @@ class Mapper(ABC):
 
         Raises:
             DoesNotFitError: with every reason.
-            ConfigError: options, probes or `like` are wrong. CapabilityError: a probe or `like` is not supported.
+            ConfigError: options, probes or `like` are wrong. CapabilityError: a probe, `like` or the option `learning`
+                is not supported.
         """
         model = self._model(model)
         wanted = probes.checked(self.spec, model, record)
@@ -285,6 +286,8 @@ class Mapper(ABC):
         if isinstance(options, self.spec.map_options):
             return config_module.check(options, f"the map options of {self.spec.name}")
         if isinstance(options, MappingABC):
+            if "learning" in options:
+                require(self.spec.capabilities, "learning.on_chip", self.spec.name, "on-chip learning")
             return config_module.build(self.spec.map_options, options, f"the map options of {self.spec.name}")
         raise ConfigError(
             f"map options of {self.spec.name} are of class {self.spec.map_options.__name__}",

@@ -75,6 +75,7 @@ class DeviceSpec:
     """Everything about a device that does not depend on a model. Plain data; making one opens nothing.
 
     exports: formats of vendors' tools that `hal.export` writes, for which the family has the hook `hal_export`.
+    why_no_exports: what `hal.export` says where there is no format.
     vendor: the package that drives the hardware, looked for by `hal.vendor` without importing it; empty without one.
     """
 
@@ -96,6 +97,7 @@ class DeviceSpec:
     counters: tuple[Column, ...] = ()
     loads: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
+    why_no_exports: str = ""
     vendor: str = ""
     cores: int = 1
 

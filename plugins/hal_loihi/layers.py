@@ -115,6 +115,11 @@ class Reader:
             reason = "delays are no whole number of steps"
             self.notes.approximated("delays", p.target, "delay", reason, float(exact.max()), "rounded")
         steps = steps + (rule.feedback_delay if p.recurrent else rule.edge_delay)
+        target = self.model.nodes[p.target]
+        into = self.model.semantics.rule(target)
+        if isinstance(target, nodes.CubaLIF) and into.jump == "after" and into.membrane_sees == "undecayed":
+            # the model's voltage sees an input one step after it arrives, the chip's in the same
+            steps = steps + 1
         extra = steps + self.latency[p.target] - self.latency[p.source] - 1
         if extra.max() > MAX_DELAY:
             reason = f"spikes of {p.source} would have to wait {int(extra.max())} steps besides the one"
@@ -133,9 +138,13 @@ class Reader:
         numbers = per_step(node, self.model.semantics, self.dt_ns)
         refract = self._rule(node.name, numbers)
         into = self.incoming.get(node.name, [])
-        gain = numbers.gain * self._current_gain(node.name, numbers)
+        gain = numbers.gain * self._current_gain(numbers)
         bias = (1.0 - numbers.decay) * (numbers.leak - numbers.v_reset)
         bias = bias + self._bias(node.name, into, numbers)
+        if np.any(bias):
+            steps = self.latency[node.name]
+            reason = "it acts from the first step, the input comes later than in the model: steps it is ahead"
+            self.notes.say("changed", node.name, "bias", reason, 0, steps)
         threshold = numbers.threshold - numbers.v_reset
         if (threshold <= 0).any():
             value = float(threshold.min())
@@ -191,14 +200,11 @@ class Reader:
         # with the reset one step late it takes the place of a whole update: a dead time of one step
         return 2 if rule.spike_reset == "discard_update" and rule.reset_delay else 1
 
-    def _current_gain(self, name: str, numbers: PerStep) -> Float:
+    def _current_gain(self, numbers: PerStep) -> Float:
         """What an input adds to the current that the membrane sees."""
         if not numbers.has_current:
             return np.ones_like(numbers.gain)
         rule = numbers.rule
-        if rule.jump == "after" and rule.membrane_sees == "undecayed":
-            reason = "the chip's voltage sees the input in the step in which it arrives"
-            self.notes.refuse(name, "membrane_sees", reason, wanted="undecayed", limit="decayed, or jump before")
         if rule.jump == "before" and rule.membrane_sees == "decayed":
             return numbers.current_gain * numbers.current_decay
         return numbers.current_gain
@@ -223,10 +229,7 @@ class Reader:
         reason = "a bias enters the voltage: its effect is there at once, not after the current has risen"
         self.notes.say("changed", name, "bias", reason, "through the current", "constant")
         return (
-            total
-            * numbers.gain
-            * self._current_gain(name, numbers)
-            / np.where(total != 0, 1.0 - numbers.current_decay, 1.0)
+            total * numbers.gain * self._current_gain(numbers) / np.where(total != 0, 1.0 - numbers.current_decay, 1.0)
         )
 
     def _decays(self, name: str, numbers: PerStep) -> None:

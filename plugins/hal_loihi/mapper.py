@@ -208,6 +208,18 @@ def _about(population: Population, made: Discretised) -> list[Finding]:
                 realised=f"{note.realised:g}",
             )
         )
+    if population.at_threshold and (made.vth_mant == 1).any():
+        reason = "a threshold of one unit of 64 cannot be lowered for >=: the chip compares strictly"
+        found.append(
+            Finding(
+                level="changed",
+                node=population.name,
+                field="compare",
+                reason=reason,
+                wanted=">=",
+                realised="> threshold",
+            )
+        )
     for group in made.groups:
         if group.error.relative > 0:
             connection = next(c for c in population.inputs if topologies.group_name(c) == group.name)

@@ -43,6 +43,7 @@ CAPABILITIES = frozenset(
 )
 
 _SOURCE = "nengo-loihi 1.1.0"
+_NO_TOOL = "no public tool loads a network onto a Loihi chip"
 
 SPEC = DeviceSpec(
     name="loihi",
@@ -67,6 +68,7 @@ SPEC = DeviceSpec(
     map_options=LoihiMapOptions,
     open_options=LoihiOpenOptions,
     counters=(Column(name="busy_ns", unit="ns", meaning="work of a core by the costs that were given"),),
+    why_no_exports=f"none, as {_NO_TOOL}",
     cores=limits.CORES_PER_CHIP,
 )
 
@@ -92,7 +94,7 @@ def hal_open(
     """Its emulator. No public tool loads a network onto the chip: opening one says so."""
     if kind == "hardware":
         raise CapabilityError(
-            "no public tool loads a network onto a Loihi chip",
+            _NO_TOOL,
             hint="Intel's NxSDK, which did, is not published; open the emulator",
             capability="hardware",
         )

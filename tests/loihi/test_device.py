@@ -271,7 +271,10 @@ def test_counters_are_those_of_the_cores_in_use(small: Any, loihi: Any) -> None:
     assert run.stats["dropped"].sum() == 0
 
 
-def test_no_public_tool_opens_the_chip() -> None:
+def test_no_public_tool_opens_the_chip(small: Any) -> None:
+    with pytest.raises(CapabilityError) as refused:
+        hal.export(small[0], "nxsdk")
+    assert "exports of loihi: none, as no public tool loads a network onto a Loihi chip" in refused.value.hint
     with pytest.raises(CapabilityError, match="no public tool") as error:
         hal.open("loihi", kind="hardware")
     assert "emulator" in error.value.hint

@@ -32,7 +32,7 @@ def codes(result: Discretised) -> set[NoteCode]:
     return {note.code for note in result.notes}
 
 
-def test_decays_of_the_behaviours() -> None:
+def test_rule_20_time_constants_become_the_decays_of_the_peer() -> None:
     assert current_decay(retention(0.005, 0.001, "exp")).register == 741
     assert membrane_decay(retention(0.02, 0.001, "exp")).register == 200
     assert current_decay(retention(5, 1, "exp")).register == 741
@@ -129,7 +129,7 @@ def test_a_common_unit_is_found() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(factor=st.floats(1, 5000), seed=st.integers(0, 1000))
-def test_a_weak_group_keeps_its_strength_within_a_quantum(factor: float, seed: int) -> None:
+def test_rule_21_a_weak_group_keeps_its_strength_within_a_quantum(factor: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     strong, weak = rng.uniform(-1, 1, (8, 4)), rng.uniform(-1, 1, (8, 4)) / factor
     groups = (Group(name="strong", weights=strong), Group(name="weak", weights=weak))

@@ -65,7 +65,7 @@ def test_stored_vectors_of_the_peer() -> None:
         (SignMode.MIXED, 0, {254: 0, -256: 0}),
     ],
 )
-def test_bits_that_do_not_exist(mode: SignMode, bits: int, pairs: dict[int, int]) -> None:
+def test_rule_18_bits_that_do_not_exist_are_dropped(mode: SignMode, bits: int, pairs: dict[int, int]) -> None:
     assert stored(list(pairs), bits, mode).tolist() == list(pairs.values())
 
 
