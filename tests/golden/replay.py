@@ -17,12 +17,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import replay_dynapcnn
 import replay_events
 import replay_loihi
+import replay_loihi_tables
 import replay_nir
 from comparison import Comparison, UnreadableError
 
 from hal.errors import HalError
 
-FORMATS = (replay_dynapcnn, replay_nir, replay_loihi, replay_events)
+FORMATS = (replay_dynapcnn, replay_nir, replay_loihi, replay_loihi_tables, replay_events)
 
 
 def replay(path: Path, semantics: Path | None = None) -> list[Comparison]:

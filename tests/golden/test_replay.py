@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 LOIHI = (
     "bias_refractory", "conv_pop", "decay_impulse", "delays", "mnist_int", "multiblock_chain", "overflow_wrap",
     "recurrent_256", "recurrent_2blocks", "silicon_lif", "voltage_limits",
+    "accounting", "accounting_random", "activation_profile", "discretize",
 )  # fmt: skip
 FILES = [
     *sorted((*HERE.glob("nir/*.npz"), *HERE.glob("nir/bad/*.nir"), *HERE.glob("dynapcnn/*.npz"))),
@@ -34,7 +35,7 @@ def test_all_files_are_equal() -> None:
     done = run(*FILES)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(FILES)} of {len(FILES)} files equal" in done.stdout
-    assert len(FILES) >= 16 + 13 + 13 + 11 + 2
+    assert len(FILES) >= 16 + 13 + 13 + 15 + 2
 
 
 @pytest.fixture

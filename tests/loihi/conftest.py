@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,55 +19,12 @@ from hal.mapping import Mapping
 from hal.model import Model
 from hal.recording import Recording
 from hal.semantics import Semantics
-from hal_loihi.topology import Connection, Conv, Dense, Layer, Network
+from hal_loihi.topology import Network
 
 STEP = 1_000_000
 GOLDEN = Path(__file__).parents[1] / "golden" / "loihi"
-
-
-def _conv(source: Layer, spec: dict[str, Any]) -> tuple[Conv, Layer]:
-    kernel, stride = spec["kernel"], spec["stride"]
-    sides, pads = [], [0, 0]
-    for axis, n in enumerate(source.shape[:2]):
-        if spec.get("padding", "valid") == "valid":
-            sides.append((n - kernel) // stride + 1)
-        else:
-            sides.append(-(-n // stride))
-            pads[axis] = max((sides[axis] - 1) * stride + kernel - n, 0) // 2
-    target = Layer(spec["name"], (*sides, spec["filters"]))
-    conv = Conv(
-        source.name,
-        target.name,
-        kernel=(kernel, kernel),
-        stride=(stride, stride),
-        pad_top=pads[0],
-        pad_left=pads[1],
-        in_shape=source.shape,  # type: ignore[arg-type]
-        out_shape=target.shape,  # type: ignore[arg-type]
-        pop_type=spec.get("pop_type", 32),
-    )
-    return conv, target
-
-
-def build(spec: dict[str, Any]) -> tuple[Network, dict[str, tuple[int, ...]]]:
-    """The network of an accounting case, and its block shapes by hand."""
-    last = first = Layer("input", spec["input"])
-    layers: list[Layer] = []
-    connections: list[Connection] = []
-    shapes = {}
-    for one in spec["layers"]:
-        if one["type"] == "conv":
-            conv, last = _conv(last, one)
-            connections.append(conv)
-        else:
-            connections.append(Dense(last.name, one["name"]))
-            last = Layer(one["name"], (one["units"],))
-        if one.get("recurrent"):
-            connections.append(Dense(last.name, last.name))
-        if one.get("block_shape"):
-            shapes[last.name] = tuple(one["block_shape"])
-        layers.append(last)
-    return Network([first], layers, connections), shapes
+sys.path.insert(0, str(GOLDEN.parent))
+from loihi_peer import build  # noqa: E402
 
 
 @st.composite
