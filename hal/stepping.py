@@ -92,10 +92,11 @@ def per_step(node: Any, semantics: Semantics, dt_ns: int) -> PerStep:
 
 
 def _ratio(tau: Any, unit: str, dt_ns: int) -> Float:
-    """The step over the time constant."""
+    """The step over the time constant; infinite where that is 0."""
     tau = np.asarray(tau, np.float64).ravel()
     dt = step_in(unit, dt_ns)
-    return np.asarray(dt * dt / tau if unit == "s*dt" else dt / tau)
+    with np.errstate(divide="ignore"):
+        return np.asarray(dt * dt / tau if unit == "s*dt" else dt / tau)
 
 
 def _decay(rule: Rule, ratio: Float) -> Float:

@@ -138,13 +138,10 @@ class Reader:
         numbers = per_step(node, self.model.semantics, self.dt_ns)
         refract = self._rule(node.name, numbers)
         into = self.incoming.get(node.name, [])
-        gain = numbers.gain * self._current_gain(numbers)
-        bias = (1.0 - numbers.decay) * (numbers.leak - numbers.v_reset)
-        bias = bias + self._bias(node.name, into, numbers)
-        if np.any(bias):
-            steps = self.latency[node.name]
-            reason = "it acts from the first step, the input comes later than in the model: steps it is ahead"
-            self.notes.say("changed", node.name, "bias", reason, 0, steps)
+        with np.errstate(invalid="ignore"):
+            # a time constant of 0 makes infinite factors, which _decays refuses
+            gain = numbers.gain * self._current_gain(numbers)
+            bias = (1.0 - numbers.decay) * (numbers.leak - numbers.v_reset) + self._bias(node.name, into, numbers)
         threshold = numbers.threshold - numbers.v_reset
         if (threshold <= 0).any():
             value = float(threshold.min())
@@ -159,6 +156,9 @@ class Reader:
         inputs = tuple(self._connection(p, gain) for p in into)
         if len(self.notes.refused) > before:
             return
+        if np.any(bias):
+            reason = "it acts from the first step, the input comes later than in the model: steps it is ahead"
+            self.notes.say("changed", node.name, "bias", reason, 0, self.latency[node.name])
         self.populations.append(
             Population(
                 name=node.name,

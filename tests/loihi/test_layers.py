@@ -249,6 +249,8 @@ def test_numbers_that_are_not_finite(loihi: Any, net: Any) -> None:
     assert ("n", "tau") in loihi.found(one(net, nodes.LIF, tau=0.5), "refused")
     both = one(net, nodes.CubaLIF, tau_mem=0.5, tau_syn=-1)
     assert {("n", "tau_mem"), ("n", "tau_syn")} <= set(loihi.found(both, "refused"))
+    none = one(net, nodes.CubaLIF, tau_mem=0, tau_syn=0)
+    assert {("n", "tau_mem"), ("n", "tau_syn")} <= set(loihi.found(none, "refused"))
 
 
 def test_no_neurons_or_others_than_the_chip_has(loihi: Any, net: Any) -> None:
