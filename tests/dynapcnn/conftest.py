@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,6 +19,8 @@ from hal.mapping import Mapping
 from hal.model import Model
 from hal.recording import Recording
 from hal.semantics import Semantics
+
+sys.path.insert(0, str(Path(__file__).parent))  # for relays
 
 STEP = 1000
 

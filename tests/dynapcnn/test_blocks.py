@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
+from relays import relay
 
 import hal
 from hal.errors import ConfigError
@@ -14,37 +15,20 @@ from hal_dynapcnn import chips, player
 from hal_dynapcnn.config import (
     CnnLayerConfig,
     Destination,
-    Dimensions,
     DvsDestination,
     DvsFilterConfig,
     DvsLayerConfig,
     Entry,
     FactoryConfig,
-    FeatureMap,
     FlagXY,
     PointXY,
     PoolXY,
     ReadoutConfig,
-    SizeXY,
     SpeckConfig,
     WindowXY,
 )
 
 MS = 1_000_000
-
-
-def relay(f: int, y: int, x: int, *to: Destination, **changes: Any) -> CnnLayerConfig:
-    both = FeatureMap(feature_count=f, size=SizeXY(x=x, y=y))
-    usual: dict[str, Any] = {
-        "dimensions": Dimensions(input_shape=both, output_shape=both),
-        "weights": np.eye(f, dtype=np.int8)[:, :, None, None] * 9,
-        "biases": np.zeros(f, np.int16),
-        "neurons_initial_value": np.zeros((f, x, y), np.int16),
-        "threshold_high": 9,
-        "monitor_enable": True,
-        "destinations": (*to, *[Destination()] * (2 - len(to))),
-    }
-    return CnnLayerConfig(**(usual | changes))
 
 
 def registers(*layers: CnnLayerConfig, chip: str = "speck2f", **more: Any) -> SpeckConfig:

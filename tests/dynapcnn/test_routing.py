@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
+from relays import relay
 
 import hal
 from hal.errors import ConfigError, DoesNotFitError
@@ -14,32 +15,18 @@ from hal_dynapcnn import chips, routing
 from hal_dynapcnn.config import (
     CnnLayerConfig,
     Destination,
-    Dimensions,
     DvsDestination,
     DvsLayerConfig,
     Entry,
-    FeatureMap,
     PointXY,
     ReadoutConfig,
-    SizeXY,
     SpeckConfig,
 )
 
 
 def layer(shape: Any = (1, 2, 2), *to: Destination, **changes: Any) -> CnnLayerConfig:
     """A 1 x 1 relay of a map (features, y, x) to some destinations."""
-    features, y, x = shape
-    both = FeatureMap(feature_count=features, size=SizeXY(x=x, y=y))
-    usual: dict[str, Any] = {
-        "dimensions": Dimensions(input_shape=both, output_shape=both),
-        "weights": np.eye(features, dtype=np.int8)[:, :, None, None] * 9,
-        "biases": np.zeros(features, np.int16),
-        "neurons_initial_value": np.zeros((features, x, y), np.int16),
-        "threshold_high": 9,
-        "monitor_enable": True,
-        "destinations": (*to, *[Destination()] * (2 - len(to))),
-    }
-    return CnnLayerConfig(**(usual | changes))
+    return relay(*shape, *to, **changes)
 
 
 def to(core: int, **more: Any) -> Destination:

@@ -67,6 +67,7 @@ def _accounted(meta: dict[str, Any]) -> list[Comparison]:
             [f'<Ensemble "{layer}">{bracket}{rest}', *(int(column[k]) for column in columns)]
             for k, (layer, bracket, rest) in enumerate(labels)
         ]
+        found.append(compare(f"{name}: columns", case["columns"][1:], COUNTED))
         found.append(compare(f"{name}: blocks", *(np.array(table, dtype=str) for table in (rows, case["blocks"]))))
         if "flows" in case:
             flows = np.zeros((len(blocks),) * 2, int)
