@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hal.device import Device, DeviceSpec
+    from hal.evidence import Evidence
     from hal.mapper import Mapper
     from hal.mapping import Mapping
 
@@ -73,8 +74,8 @@ def hal_open(spec: DeviceSpec, kind: str, serial: str | None, profile: Any | Non
 
 
 @hookspec
-def hal_conformance(spec: DeviceSpec) -> object | None:
-    """What the conformance suite should know of this device, or None. Left out, it answers None. Since 1.0."""
+def hal_conformance(spec: DeviceSpec) -> Evidence | None:
+    """What the plugin brings to its trial: a `hal.evidence.Evidence`, or None. Optional; gold needs it. Since 1.0."""
     raise NotImplementedError
 
 
