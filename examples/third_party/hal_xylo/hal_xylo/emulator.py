@@ -13,34 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal_xylo import kernel
+from hal_xylo.registers import Registers
 
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Registers:
-    """All numbers of a core; integers.
-
-    w_in (inputs, n, synapses), w_rec (n, n, synapses), w_out (n, outputs): stored weights, before the shift to the left.
-    dash_syn (n, synapses); all others (n,) or (outputs,). alias (k, 2): pairs of source and target, hidden ids.
-    """
-
-    w_in: NDArray[Any]
-    w_rec: NDArray[Any]
-    w_out: NDArray[Any]
-    threshold: NDArray[Any]
-    threshold_out: NDArray[Any]
-    dash_mem: NDArray[Any]
-    dash_mem_out: NDArray[Any]
-    dash_syn: NDArray[Any]
-    dash_syn_out: NDArray[Any]
-    alias: NDArray[Any] = attrs.field(factory=lambda: np.zeros((0, 2), np.int64))
-    bias: NDArray[Any] | None = None
-    bias_out: NDArray[Any] | None = None
-    shift_in: int = 0
-    shift_rec: int = 0
-    shift_out: int = 0
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -81,7 +57,7 @@ class Core:
             raise ValueError(f"no core {core!r}: v1 or v2")
         if core == "v1" and registers.bias is not None:
             raise ValueError("core v1 has no bias")
-        _check(registers)
+        registers.check()
         self.registers = r = registers
         self.version = int(core[1])
         self.size, self.synapses = r.dash_syn.shape
@@ -179,29 +155,6 @@ class Core:
     def _trace(self, kept: tuple[I32, ...]) -> Trace:
         currents = kept[0].reshape(-1, self.synapses, self.size).transpose(0, 2, 1)
         return Trace(i_syn=currents, v_mem=kept[1], i_syn_out=kept[2], v_mem_out=kept[3])
-
-
-def _check(r: Registers) -> None:
-    """Shapes that go together, and targets that exist: the kernel looks at neither."""
-    n, synapses = r.dash_syn.shape
-    outputs = r.threshold_out.size
-    wanted = {
-        "w_in": (len(r.w_in), n, synapses), "w_rec": (n, n, synapses), "w_out": (n, outputs),
-        "threshold": (n,), "dash_mem": (n,), "dash_mem_out": (outputs,), "dash_syn_out": (outputs,),
-        "bias": (n,), "bias_out": (outputs,), "alias": (len(r.alias), 2),
-    }  # fmt: skip
-    for name, shape in wanted.items():
-        given = getattr(r, name)
-        if given is not None and np.shape(given) != shape:
-            raise ValueError(f"{name} has shape {np.shape(given)}, should be {shape}")
-    for name in ("dash_mem", "dash_mem_out", "dash_syn", "dash_syn_out"):
-        values = getattr(r, name)
-        if values.size and not 0 <= int(values.min()) <= int(values.max()) <= 15:
-            raise ValueError(f"{name} is 0 to 15")
-    if r.alias.size and not 0 <= int(r.alias.min()) <= int(r.alias.max()) < n:
-        raise ValueError(f"an alias joins hidden neurons, 0 to {n - 1}")
-    if synapses not in (1, 2):
-        raise ValueError(f"a neuron has 1 or 2 synapses, not {synapses}")
 
 
 def _stored(weight: NDArray[Any], shift: int) -> I32:

@@ -1,0 +1,389 @@
+"""From a model to layers as the chip has them, and what the chip cannot honour.
+
+A step of the chip, with i a current and v the membrane: i' = a (i + x), v' = b v + i' + bias, then spikes while
+v >= threshold, each taking the threshold off. a and b are 1 - 2^-dash. Hidden neurons hear each other, and the outputs
+hear them, one step late.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from hal import nodes
+from hal.model import Model, Projection
+from hal.notes import Notes
+from hal.stepping import PerStep, per_step
+from hal_xylo import limits
+from hal_xylo.options import XyloMapOptions
+
+Float = NDArray[np.float64]
+I64 = NDArray[np.int64]
+
+WEIGHTED: Final = (nodes.Linear, nodes.Affine, nodes.Conv1d, nodes.Conv2d)
+TIE: Final = 1e-9
+"""Relative difference from which a factor counts as another one."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Connection:
+    """What one source adds to a layer.
+
+    node: the weights. entries: (target, source) in units of the membrane per event. label: which of the node's weights
+    each entry is, in the order of the entries. synapse: 0 or 1. gain: (target size,) what a weight was multiplied with.
+    """
+
+    source: str
+    node: Any
+    entries: csr_array
+    label: I64
+    synapse: int
+    gain: Float
+
+    @property
+    def rows(self) -> I64:
+        """The target of every entry."""
+        return np.repeat(np.arange(self.entries.shape[0], dtype=np.int64), np.diff(self.entries.indptr))
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Layer:
+    """One population; (n,) arrays. threshold and bias are in units of the membrane.
+
+    early: what the model's current is against the chip's, which decays what it has just taken in: 1 where the model says
+    so, too, else one over the factor of the decay. latency: steps by which its spikes come later than the model's.
+    """
+
+    node: Any
+    numbers: PerStep
+    dash_mem: I64
+    dash_syn: I64
+    dash_syn_2: int | None
+    threshold: Float
+    bias: Float
+    inputs: tuple[Connection, ...]
+    latency: int
+    readout: bool
+
+    @property
+    def name(self) -> str:
+        """Of the population."""
+        return str(self.node.name)
+
+    @property
+    def size(self) -> int:
+        """Neurons."""
+        return int(self.threshold.size)
+
+    @property
+    def shared(self) -> bool:
+        """Whether several synapses share a weight, so that all neurons need one scale."""
+        return any(isinstance(c.node, nodes.Conv1d | nodes.Conv2d) for c in self.inputs)
+
+    @property
+    def early(self) -> tuple[Float, Float]:
+        """Of the first and the second current, (n,) each."""
+        rule = self.numbers.rule
+        first = np.ones(self.size)
+        if rule.jump == "before" and rule.membrane_sees == "decayed":
+            return first, first
+        return (
+            1.0 / (1.0 - 2.0 ** -self.dash_syn.astype(np.float64)),
+            np.full(self.size, 1.0 / (1.0 - 2.0 ** -float(self.dash_syn_2 or 1))),
+        )
+
+
+class Reader:
+    """Reads a model's populations and collects findings."""
+
+    def __init__(self, model: Model, options: XyloMapOptions, dt_ns: int) -> None:
+        self.model, self.options, self.dt_ns = model, options, dt_ns
+        self.notes = Notes(frozenset(options.approximate))
+        self.incoming: dict[str, list[Projection]] = {}
+        for projection in model.projections():
+            self.incoming.setdefault(projection.target, []).append(projection)
+        self.spiking = [node for node in model.populations() if not isinstance(node, nodes.Input)]
+        self.readouts = self._readouts()
+        self.latency = self._latencies()
+        self.layers: list[Layer] = []
+        self._options()
+        for node in self.spiking:
+            if isinstance(node, nodes.CubaLIF):
+                self._layer(node)
+            else:
+                hint = "CubaLIF neurons are"
+                self.notes.refuse(node.name, "type", f"{node.type} neurons are not on this chip", hint=hint)
+        self._graph()
+
+    @property
+    def hidden(self) -> list[Layer]:
+        """Layers of hidden neurons."""
+        return [layer for layer in self.layers if not layer.readout]
+
+    @property
+    def outputs(self) -> list[Layer]:
+        """Layers of output neurons."""
+        return [layer for layer in self.layers if layer.readout]
+
+    # --- the graph -----------------------------------------------------------------------------------------------
+
+    def _readouts(self) -> set[str]:
+        """Populations that feed an Output."""
+        return {p.source for name in self.model.outputs for p in self.incoming.get(name, [])}
+
+    def _graph(self) -> None:
+        """What the chip has no way for."""
+        refuse = self.notes.refuse
+        if len(self.spiking) < 2 or all(node.name in self.readouts for node in self.spiking):
+            hint = "put a layer of CubaLIF neurons between the inputs and the output neurons"
+            refuse("", "layers", "a layer of hidden and one of output neurons are needed", len(self.spiking), 2, hint)
+        for target, projections in self.incoming.items():
+            for p in projections:
+                if target in self.model.outputs:
+                    self._read_out(p)
+                elif p.source in self.readouts and p.source == target:
+                    refuse(target, "route.recurrent", "output neurons cannot be recurrent", hint="add an output layer")
+                elif p.source in self.readouts:
+                    reason = f"its spikes leave the chip, and feed {target}; those of output neurons reach no neuron"
+                    refuse(p.source, "readout", reason, hint="add a layer of output neurons behind it")
+                elif target in self.readouts and p.source in self.model.inputs:
+                    reason = f"output neurons take no input; {p.source} reaches {target} without hidden neurons"
+                    refuse(target, "input", reason, hint="put hidden neurons between them")
+
+    def _read_out(self, p: Projection) -> None:
+        if p.source in self.model.inputs:
+            self.notes.refuse(p.target, "input", "no neurons between Input and Output", hint="end with neurons")
+        for node in p.path:
+            if not isinstance(node, nodes.Flatten):
+                hint = "end the network with neurons"
+                self.notes.refuse(node.name, "type", f"{node.type} between neurons and Output", hint=hint)
+
+    def _options(self) -> None:
+        """Names in the options that mean nothing."""
+        weights = {node.name for ps in self.incoming.values() for p in ps for node in p.path if isinstance(node, WEIGHTED)}
+        for name in self.options.synapse2:
+            if name not in weights:
+                self.notes.refuse(name, "synapse2", "no such weight node before neurons", name, sorted(weights))
+        hidden = {n.name: n for n in self.spiking if n.name not in self.readouts}
+        for source, targets in self.options.alias.items():
+            for name in (source, *targets):
+                if name not in hidden:
+                    reason = f"an alias joins hidden populations; {name} is none"
+                    self.notes.refuse(source, "alias", reason, name, sorted(hidden))
+                elif source in hidden and hidden[name].size != hidden[source].size:
+                    sizes = hidden[source].size, hidden[name].size
+                    self.notes.refuse(source, "alias", f"{name} has another size", sizes[1], sizes[0])
+
+    # --- time ----------------------------------------------------------------------------------------------------
+
+    def _steps(self, p: Projection) -> tuple[float, str]:
+        """Steps of a connection in the model, and the word that says so."""
+        rule = self.model.semantics.rule(self.model.nodes[p.source])
+        return (rule.feedback_delay, "feedback_delay") if p.recurrent else (rule.edge_delay, "edge_delay")
+
+    def _latencies(self) -> dict[str, int]:
+        """Steps by which each population is late, the longest way counting; a cycle is late as a whole."""
+        group = {name: name for name in self.model.nodes}
+        inner = [p for t, ps in self.incoming.items() if t not in self.model.outputs for p in ps]
+        for p in inner:
+            if p.recurrent:
+                old, new = group[p.target], group[p.source]
+                group = {name: new if member == old else member for name, member in group.items()}
+        late = dict.fromkeys(group.values(), 0)
+        for _ in late:
+            for p in inner:
+                if not p.recurrent:
+                    took = int(p.source not in self.model.inputs) - int(self._steps(p)[0])
+                    late[group[p.target]] = max(late[group[p.target]], late[group[p.source]] + took)
+        return {name: late[member] for name, member in group.items()}
+
+    def _time(self, p: Projection) -> None:
+        """Whether a connection takes as long on the chip, latencies taken off."""
+        steps, word = self._steps(p)
+        chip = int(p.source not in self.model.inputs)
+        wanted = int(steps) + self.latency[p.target] - self.latency[p.source]
+        if wanted != chip:
+            reason = f"spikes of {p.source} take {chip} steps on the chip, and cannot be held back"
+            self.notes.approximated("delays", p.target, word, reason, wanted, chip)
+
+    # --- neurons -------------------------------------------------------------------------------------------------
+
+    def _layer(self, node: Any) -> None:
+        before = len(self.notes.refused)
+        into = self.incoming.get(node.name, [])
+        if not self._finite(node, into):
+            return
+        numbers = per_step(node, self.model.semantics, self.dt_ns)
+        readout = node.name in self.readouts
+        self._rule(node.name, numbers, readout)
+        mem = self._dash(node.name, "tau_mem", numbers.ratio, numbers.decay, 0)
+        syn = self._dash(node.name, "tau_syn", numbers.current_ratio, numbers.current_decay, 1)
+        if (numbers.threshold <= 0).any():
+            wanted = float(numbers.threshold.min())
+            self.notes.refuse(node.name, "v_threshold", "a neuron at rest would fire in every step", wanted, "above 0")
+        if not into:
+            self.notes.refuse(node.name, "input", "neurons that nothing feeds", hint="connect them, or leave them out")
+        for p in into:
+            self._time(p)
+        gain = numbers.gain * numbers.current_gain
+        connections = [self._connection(p, gain) for p in into]
+        if len(self.notes.refused) > before:
+            return
+        self.layers.append(
+            Layer(
+                node=node,
+                numbers=numbers,
+                dash_mem=mem,
+                dash_syn=syn,
+                dash_syn_2=self._second(into),
+                threshold=numbers.threshold,
+                bias=self._bias(node.name, into, numbers, syn),
+                inputs=tuple(c for c in connections if c is not None),
+                latency=self.latency[node.name],
+                readout=readout,
+            )
+        )
+
+    def _finite(self, node: Any, into: list[Projection]) -> bool:
+        """Numbers that are none; a time constant may be infinite."""
+        good = True
+        for one in (node, *(step for p in into for step in p.path)):
+            for name in one.parameters:
+                values = np.ravel(getattr(one, name))
+                bad = np.isnan(values) | (np.isinf(values) & (not name.startswith("tau")))
+                if bad.any():
+                    count = int(bad.sum())
+                    self.notes.refuse(one.name, name, "values that are not finite", count, "finite numbers")
+                    good = False
+        return good
+
+    def _rule(self, name: str, numbers: PerStep, readout: bool) -> None:
+        """What the chip does with a membrane, against what the rule asks."""
+        rule, say = numbers.rule, self.notes
+        takes = "a spike takes the threshold off, in its own step"
+        if rule.spike_reset in ("value", "discard_update"):
+            say.approximated("reset", name, "spike_reset", takes, rule.spike_reset, "subtract_n")
+        elif rule.spike_reset == "subtract" and rule.spikes_per_step == "many":
+            say.say("changed", name, "spike_reset", takes + ", every one of several", "subtract", "subtract_n")
+        if rule.reset_delay:
+            say.approximated("reset", name, "reset_delay", takes, rule.reset_delay, 0)
+        if rule.fires_on == "old":
+            say.approximated("reset", name, "fires_on", "spikes come of the membrane as it is after the input", "old", "new")
+        most = limits.MAX_SPIKES_OUT if readout else limits.MAX_SPIKES
+        if rule.spikes_per_step == "many" and readout:
+            reason = "an output neuron fires once a step; what is left above the threshold fires in the next"
+            say.say("changed", name, "spikes_per_step", reason, "many", most)
+        elif rule.spikes_per_step == "one" and not readout:
+            reason = f"a hidden neuron fires up to {most} times a step, once per threshold that it holds"
+            say.say("changed", name, "spikes_per_step", reason, "one", f"up to {most}")
+        if rule.compare == ">":
+            say.say("changed", name, "compare", "the chip fires at the threshold, too", ">", ">=")
+        if not np.isneginf(numbers.v_min).all():
+            wanted = float(numbers.v_min.max())
+            reason = "the membrane has no lower bound but that of 16 bits"
+            say.approximated("v_min", name, "v_min", reason, wanted, limits.STATE[0])
+        if (numbers.v_start != 0).any():
+            field = "start_state" if isinstance(rule.start_state, int | float) else f"start_state, {rule.start_state}"
+            wanted = float(numbers.v_start[np.argmax(np.abs(numbers.v_start))])
+            say.refuse(name, field, "a membrane starts at 0", wanted, 0)
+        if rule.jump == "after" and rule.membrane_sees == "undecayed":
+            reason = "the membrane sees an event in its own step, in the model a step later"
+            say.approximated("delays", name, "jump, membrane_sees", reason, "a step later", "the same step")
+
+    def _dash(self, name: str, field: str, ratio: Float, keep: Float, least: int) -> I64:
+        """Decay shifts whose factor is next to the model's, on the scale of time constants."""
+        with np.errstate(divide="ignore"):
+            exact = -np.log2(1.0 - np.clip(keep, 0.0, 1.0))
+        dash = np.clip(np.rint(exact), least, limits.MAX_DASH).astype(np.int64)
+        if (ratio >= 1).any():
+            reason = "a time constant of one step or less"
+            what = "a current that is gone before the membrane sees it" if least else "a membrane without memory"
+            with np.errstate(divide="ignore"):
+                wanted = f"{float((1 / ratio).min()):g} steps"
+            self.notes.refuse(name, field, f"{reason}: {what}", wanted, "more than 1 step", hint="check dt and tau_unit")
+            return dash
+        chip = 1.0 - 2.0 ** -dash.astype(np.float64)
+        far = np.abs(chip - keep) > TIE * np.maximum(keep, TIE)
+        if far.any():
+            at = int(np.argmax(np.abs(np.where(far, exact - dash, 0.0))))
+            deaf = f"; {int((np.rint(exact) < least).sum())} of them would be deaf with a shift of 0, and have 1"
+            reason = f"decays are by powers of two: {int(far.sum())} of {dash.size} neurons keep another share a step"
+            if least and (np.rint(exact) < least).any():
+                reason += deaf
+            self.notes.say("changed", name, f"{field}, decay", reason, f"{keep[at]:.6g}", f"{chip[at]:.6g}")
+        return dash
+
+    def _bias(self, name: str, into: list[Projection], numbers: PerStep, dash_syn: I64) -> Float:
+        """What the membrane takes in per step without any event, in its units."""
+        total = np.zeros(numbers.decay.size)
+        for p in into:
+            if p.bias is None or not np.any(p.bias):
+                continue
+            if any(self.model.semantics.rule(node).bias_meaning == "per_tick" for node in p.path):
+                where = p.path[-1].name
+                self.notes.refuse(where, "bias_meaning", "a bias per tick of a slow clock; the chip has steps")
+            total += p.bias
+        rest = (1.0 - numbers.decay) * numbers.leak
+        if total.any():
+            rule = numbers.rule
+            # where it settles: the sum of all that a current keeps of it
+            seen = 1.0 / 2.0 ** -dash_syn.astype(np.float64)
+            if rule.jump == "before" and rule.membrane_sees == "decayed":
+                seen = seen - 1.0
+            reason = "a bias enters the membrane: its effect is there at once, not after the current has risen"
+            self.notes.say("changed", name, "bias", reason, "through the current", "constant")
+            rest = rest + total * numbers.gain * numbers.current_gain * seen
+        if rest.any() and self.latency[name]:
+            reason = "a constant drive acts from the first step, and events come later than in the model: steps"
+            field = "bias" if total.any() else "v_leak"
+            self.notes.say("changed", name, field, reason, 0, self.latency[name])
+        return np.asarray(rest)
+
+    def _second(self, into: list[Projection]) -> int | None:
+        """The dash of the second current of a population, the first one named."""
+        return next(iter(sorted(self._dashes(into))), None)
+
+    def _dashes(self, into: list[Projection]) -> set[int]:
+        named = self.options.synapse2
+        return {named[node.name] for p in into for node in p.path if node.name in named}
+
+    def currents(self, name: str) -> int:
+        """How many currents a population needs."""
+        return 1 + len(self._dashes(self.incoming.get(name, [])))
+
+    def _connection(self, p: Projection, gain: Float) -> Connection | None:
+        weights = [node for node in p.path if isinstance(node, WEIGHTED)]
+        others = [node for node in p.path if not isinstance(node, (*WEIGHTED, nodes.Flatten, nodes.Delay))]
+        for node in others:
+            hint = "fold it into the weights"
+            self.notes.refuse(node.name, "type", f"{node.type} before neurons is not on this chip", hint=hint)
+        if not weights and not others:
+            reason = f"{p.source} feeds it without weights; every connection of the chip has them"
+            self.notes.refuse(p.target, "weight", reason, hint="put a Linear node between them")
+        if len(weights) > 1:
+            names = ", ".join(node.name for node in weights)
+            hint = "multiply them into one"
+            self.notes.refuse(weights[1].name, "weight", f"weights in a row: {names}", len(weights), 1, hint)
+        if len(weights) != 1 or others:
+            return None
+        matrix = p.matrix()
+        (node,) = weights
+        numbered = attrs.evolve(node, weight=(np.arange(node.weight.size) + 1.0).reshape(node.weight.shape))
+        path = tuple(numbered if step is node else step for step in p.path)
+        there = csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), matrix.shape)
+        labels = csr_array(attrs.evolve(p, path=path).matrix().multiply(there))
+        labels.sort_indices()
+        rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        entries = csr_array((matrix.data * gain[rows], matrix.indices, matrix.indptr), matrix.shape)
+        return Connection(
+            source=p.source,
+            node=node,
+            entries=entries,
+            label=labels.data.astype(np.int64) - 1,
+            synapse=int(node.name in self.options.synapse2),
+            gain=gain,
+        )
