@@ -75,7 +75,7 @@ class XyloDevice(Device):
         tally.report(recorder)
         for probe in probes:
             if probe.every_ns is None and steps:
-                recorder.sample(probe.node, probe.variable, np.array([duration_ns - 1]), self._state(probe)[None, :])
+                recorder.sample(probe.node, probe.variable, np.array([duration_ns - 1]), self._final(probe)[None, :])
 
     def _adapt(self, took_s: float) -> None:
         """Grow or shrink the chunk; results do not depend on it."""
@@ -142,7 +142,7 @@ class XyloDevice(Device):
         }[probe.variable, readout]  # fmt: skip
         recorder.sample(probe.node, probe.variable, (rows + start) * self._config.step_ns, values[rows][:, index])
 
-    def _state(self, probe: Probe) -> NDArray[np.int32]:
+    def _final(self, probe: Probe) -> NDArray[np.int32]:
         """What a probe sees after the last step."""
         readout, first, size = self._places[probe.node]
         index = first + (np.arange(size) if probe.indices is None else np.array(probe.indices, np.int64))

@@ -44,7 +44,8 @@ class Stored:
     def matrix(self, k: int) -> csr_array:
         """(target, source): the codes of connection k, zeros left out."""
         entries = self.layer.inputs[k].entries
-        out = csr_array((self.codes[k], entries.indices, entries.indptr), entries.shape)
+        # a copy: without its zeros it has other indices
+        out = csr_array((self.codes[k], entries.indices, entries.indptr), entries.shape, copy=True)
         out.eliminate_zeros()
         return out
 
