@@ -86,7 +86,9 @@ class _Layers:
 
     def copies(self, count: int) -> _Layers:
         """The first copy, so many times."""
-        return _Layers(self.fading, self.weights, *([np.repeat(x[:1], count, 0) for x in xs] for xs in (self.i, self.v)))
+        return _Layers(
+            self.fading, self.weights, *([np.repeat(x[:1], count, 0) for x in xs] for xs in (self.i, self.v))
+        )
 
     def step(self, given: Counts) -> NDArray[np.bool_]:
         """One step fed with (B, in) events; (B,) whether a neuron came near its threshold."""

@@ -94,7 +94,9 @@ def _showing(base: Witness, field: str, value: Any, clocked: bool) -> tuple[Mode
     if field == "spikes_per_step":
         # what is left over after one of several spikes would be fired at once by some and at the next event by others
         more = {"spike_reset": "subtract_n"} if base.reset == "subtract" else {}
-        return _saying(_weighed(plain, _several(base), base.dialect.weak, layers=1).model, **more), frozenset({"weight"})
+        return _saying(_weighed(plain, _several(base), base.dialect.weak, layers=1).model, **more), frozenset(
+            {"weight"}
+        )
     if field == "spike_reset" and value == "subtract_n" and clocked:
         # with one spike a step it would be no other rule than `subtract`
         several = _weighed(plain, _several(base), base.dialect.weak, layers=1).model

@@ -164,7 +164,8 @@ def check_numbers(ctx: Context) -> None:
     """Given numbers that few chips hold, when mapped, then they are refused, changed, lost or realised as reported.
 
     What is reported is believed and tried: without a finding about it, the run must be that of `ideal` on the numbers
-    in `Mapping.realised`; where neurons fade, it must be nearer to that than to the unmodified one. A weight of which nothing is left, or less than half, is a row of `Mapping.losses`.
+    in `Mapping.realised`; where neurons fade, it must be nearer to that than to the unmodified one. A
+    weight of which nothing is left, or less than half, is a row of `Mapping.losses`.
     """
     _walk(ctx, numbers(ctx.witness), _kept)
 

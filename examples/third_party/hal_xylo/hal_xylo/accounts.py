@@ -38,14 +38,9 @@ class Account:
             self._row("hidden neurons", sum(hidden.values()), hidden),
             self._row("output neurons", sum(outputs.values()), outputs),
         ]
-        for resource, names in (("synapses", hidden), ("output synapses", outputs)):
-            most = max(names, key=reader.currents, default="")
-            rows.append(self._row(resource, reader.currents(most) if most else 0, [most]))
-        alias = self.options.alias
-        most = max(alias, key=lambda name: len(alias[name]), default="")
-        if most:
-            hint = "an alias of the alias copies on, in rising order of ids"
-            rows.append(self._row("aliases", len(alias[most]), [most], hint))
+        most = max(hidden, key=reader.currents, default="")
+        if most and "synapses" in self.limits:
+            rows.append(self._row("synapses", reader.currents(most), [most]))
         return rows
 
     def connections(self, stored: list[Stored]) -> list[FitRow]:
@@ -70,12 +65,13 @@ class Account:
         widest = int(fan_out[most].max(initial=0))
         limit = self.part.fan_out if self.options.fan_out is None else min(self.part.fan_out, self.options.fan_out)
         ends = "on this part inputs reach the lowest ids only, and outputs hear the highest: use two hidden layers"
-        return [
-            self._row("fan-out", widest, [most], "fewer connections", limit),
-            self._row("recurrent entries", sum(int(v.sum()) for v in fan_out.values()), list(hidden)),
-            self._row("input neurons", into[0], [into[1]], ends),
-            self._row("readout neurons", out_of[0], [out_of[1]], ends),
-        ]
+        rows = [self._row("recurrent entries", sum(int(v.sum()) for v in fan_out.values()), list(hidden))]
+        if "fan-out" in self.limits:
+            rows.append(self._row("fan-out", widest, [most], "fewer connections", limit))
+        if "input neurons" in self.limits:
+            rows.append(self._row("input neurons", into[0], [into[1]], ends))
+            rows.append(self._row("readout neurons", out_of[0], [out_of[1]], ends))
+        return rows
 
     def cycles(self, load: Load, stored: list[Stored], rates_hz: MappingABC[str, float], dt_s: float) -> FitRow | str:
         """What given rates cost per second; or which rates are missing."""
@@ -104,7 +100,12 @@ class Account:
         )
 
     def _row(
-        self, resource: str, needed: int, nodes: MappingABC[str, int] | list[str], hint: str = "", limit: float | None = None
+        self,
+        resource: str,
+        needed: int,
+        nodes: MappingABC[str, int] | list[str],
+        hint: str = "",
+        limit: float | None = None,
     ) -> FitRow:
         """The row of a resource; of several nodes the first is named when there is but one."""
         names = [name for name in nodes if name]

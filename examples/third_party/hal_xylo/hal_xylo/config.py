@@ -62,13 +62,15 @@ class RunConfig:
 class XyloConfig:
     """A whole network: `inputs`, `populations` and `readouts` name channels, hidden neurons and outputs in their order.
 
-    With n hidden neurons, s synapses, m outputs, c channels: w_in (c, n, s), w_rec (n, n, s) as source, target, synapse,
-    w_out (n, m), dash_syn (n, s), and one value per neuron of all else.
+    With n hidden neurons, s synapses, m outputs, c channels: w_in (c, n, s), w_rec (n, n, s), source before
+    target, w_out (n, m), dash_syn (n, s), and one value per neuron of all else.
     """
 
     part: str = setting(doc="which part", choices=tuple(limits.BY_NAME))
     step_ns: int = setting(1_000_000, doc="what a step stands for", unit="ns", minimum=1)
-    clock_hz: float = setting(limits.CLOCK_HZ, doc="master clock", unit="Hz", minimum=1e3, maximum=1e9, source="rockpool")
+    clock_hz: float = setting(
+        limits.CLOCK_HZ, doc="master clock", unit="Hz", minimum=1e3, maximum=1e9, source="rockpool"
+    )
     inputs: tuple[RunConfig, ...] = setting((), doc="runs of input channels")
     populations: tuple[RunConfig, ...] = setting((), doc="runs of hidden neurons")
     readouts: tuple[RunConfig, ...] = setting((), doc="runs of output neurons")
@@ -132,8 +134,8 @@ class XyloConfig:
             ("synapses per hidden neuron", "dash_syn", self.synapses, part.synapses),
             ("recurrent entries", "w_rec", int(self.targets.sum()), part.entries),
             ("hidden targets of one neuron", "w_rec", int(self.targets.sum(axis=1).max(initial=0)), part.fan_out),
-            ("lowest ids that take input", "w_in", 1 + last(self.w_in.any(axis=(0, 2))), part.into),
-            ("highest ids that drive outputs", "w_out", 1 + last(self.w_out.any(axis=1)[::-1]), part.out_of),
+            ("lowest ids that take input", "w_in", 1 + last(np.any(self.w_in, axis=(0, 2))), part.into),
+            ("highest ids that drive outputs", "w_out", 1 + last(np.any(self.w_out, axis=1)[::-1]), part.out_of),
         ):
             if not 0 < value <= limit and (value or where in ("inputs", "populations", "readouts")):
                 yield Problem(f"{what} of {self.part}", where, value=value, limit=f"1..{limit}")
@@ -157,6 +159,6 @@ _PLAIN = (
 )  # fmt: skip
 
 
-def last(flags: NDArray[np.bool_]) -> int:
+def last(flags: Any) -> int:
     """The highest place that is true, -1 where none is."""
     return int(np.flatnonzero(flags)[-1]) if flags.any() else -1

@@ -1,4 +1,4 @@
-"""What a step costs: master clock cycles by the model in rockpool 3.1.0. What silicon does in a late step is not known."""
+"""What a step costs: master clock cycles, by the model in rockpool 3.1.0."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Load:
     """What the cost of a step depends on, besides activity.
 
     channels, hidden, outputs: how many there are; into, out_of: hidden neurons that an input channel, or the read-out,
-    has to walk through; fan_out: mean number of hidden targets; aliases: mean number per neuron (assumption: the model's
-    targets and sources per neuron are both this mean).
+    has to walk through; fan_out: mean number of hidden targets; aliases: mean number per neuron (assumption: both
+    the model's targets and its sources per neuron are this mean).
     """
 
     channels: int
@@ -47,14 +47,12 @@ class Load:
     def cycles(self, p_in: ArrayLike, p_hidden: ArrayLike) -> F64:
         """Cycles per step.
 
-        p_in, p_hidden: share of the channels, and of the hidden neurons, with at least one event in the step; several in
-        one bin cost as one.
+        p_in, p_hidden: share of the channels, and of the hidden neurons, with at least one event in the step; several
+        in one bin cost as one.
         """
         p_i, p_h = np.asarray(p_in, np.float64), np.asarray(p_hidden, np.float64)
         a = self.aliases
-        alias = (
-            2 * np.maximum(p_h, a * a) + 3 * np.maximum(p_h * a, a * a) + p_h + a * np.maximum(p_h, a)
-        )
+        alias = 2 * np.maximum(p_h, a * a) + 3 * np.maximum(p_h * a, a * a) + p_h + a * np.maximum(p_h, a)
         return np.asarray(
             self.channels * (3.5 * p_i * self.into + 1)
             + self.hidden * (7 * self.fan_out * p_h + 3)

@@ -27,6 +27,7 @@ CHUNK_S = 0.03
 """Wall seconds between two hand-overs to the recorder."""
 LONGEST_CHUNK = 1 << 14
 
+I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 
 
@@ -132,28 +133,29 @@ class XyloDevice(Device):
         rows = np.arange(-start % every, len(result.spikes), every)
         if not rows.size or result.trace is None:
             return
-        readout, first, size = self._places[probe.node]
-        index = first + (np.arange(size) if probe.indices is None else np.array(probe.indices, np.int64))
         t = result.trace
-        values = {
-            ("v_mem", False): t.v_mem, ("v_mem", True): t.v_mem_out,
-            ("i_syn", False): t.i_syn[:, :, 0], ("i_syn", True): t.i_syn_out,
-            ("i_syn2", False): t.i_syn[:, :, -1] if self._core.synapses == 2 else np.zeros_like(t.v_mem),
-        }[probe.variable, readout]  # fmt: skip
-        recorder.sample(probe.node, probe.variable, (rows + start) * self._config.step_ns, values[rows][:, index])
+        values = self._seen(probe, t.i_syn, t.v_mem, t.i_syn_out, t.v_mem_out)
+        recorder.sample(probe.node, probe.variable, (rows + start) * self._config.step_ns, values[rows])
 
-    def _final(self, probe: Probe) -> NDArray[np.int32]:
+    def _final(self, probe: Probe) -> I32:
         """What a probe sees after the last step."""
+        core = self._core
+        return self._seen(probe, core.i_syn, core.v_mem, core.i_syn_out, core.v_mem_out)
+
+    def _seen(self, probe: Probe, i_syn: I32, v_mem: I32, i_syn_out: I32, v_mem_out: I32) -> I32:
+        """What a probe picks of the states; the neurons are the last axis of all but i_syn (..., n, synapses)."""
         readout, first, size = self._places[probe.node]
         index = first + (np.arange(size) if probe.indices is None else np.array(probe.indices, np.int64))
-        core = self._core
         if probe.variable == "v_mem":
-            return (core.v_mem_out if readout else core.v_mem)[index]
-        if readout:
-            return core.i_syn_out[index]
-        if probe.variable == "i_syn2" and core.synapses == 1:
-            return np.zeros(index.size, np.int32)
-        return core.i_syn[index, int(probe.variable == "i_syn2")]
+            values = v_mem_out if readout else v_mem
+        elif readout:
+            values = i_syn_out
+        elif probe.variable == "i_syn":
+            values = i_syn[..., 0]
+        else:
+            # a second current that is not in use stays at 0
+            values = i_syn[..., 1] if self._core.synapses == 2 else np.zeros_like(v_mem)
+        return np.asarray(values[..., index])
 
     # --- time ----------------------------------------------------------------------------------------------------
 
@@ -165,7 +167,9 @@ class XyloDevice(Device):
         """Steps that need more cycles than they last."""
         if self.options.overrun == "wait":
             return np.zeros(len(result.spikes), np.bool_)
-        cycles = self._cost.cycles(result.channels / max(self._core.inputs, 1), result.sources / max(self._core.size, 1))
+        cycles = self._cost.cycles(
+            result.channels / max(self._core.inputs, 1), result.sources / max(self._core.size, 1)
+        )
         return np.asarray(cycles > self._cycles_per_step())
 
 
@@ -207,7 +211,12 @@ class _Tally:
             hint = "a longer step, a faster clock, or overrun='wait' for accelerated time"
             recorder.distrust(
                 Finding(
-                    level="changed", node="", field="late", reason=reason, wanted=f"{self.cycles:g} cycles a step", hint=hint
+                    level="changed",
+                    node="",
+                    field="late",
+                    reason=reason,
+                    wanted=f"{self.cycles:g} cycles a step",
+                    hint=hint,
                 )
             )
         clipped = self.counts["clipped_input"]

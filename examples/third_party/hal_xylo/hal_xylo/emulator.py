@@ -69,8 +69,7 @@ class Core:
         self._alias = _aliases(r.alias, self.size)
         none, none_out = np.zeros(self.size, np.int32), np.zeros(self.outputs, np.int32)
         self._hidden = tuple(
-            _i32(values)
-            for values in (r.threshold, r.dash_mem, r.dash_syn.T, none if r.bias is None else r.bias)
+            _i32(values) for values in (r.threshold, r.dash_mem, r.dash_syn.T, none if r.bias is None else r.bias)
         )
         self._output = tuple(
             _i32(values)

@@ -16,12 +16,12 @@ MAX_SPIKES: Final = 31
 MAX_SPIKES_OUT: Final = 1
 
 CLIPPED, SYNOPS, SATURATED, CHANNELS, SOURCES = range(5)
-"""Columns of the tally of a step: input events above 15, deliveries, sums cut to 16 bits, channels with an event, hidden
-neurons whose spikes were delivered."""
+"""Columns of the tally of a step: input events above 15, deliveries, sums cut to 16 bits, channels with an event,
+hidden neurons whose spikes were delivered."""
 TALLIES: Final = 5
 
 
-@numba.njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, inline="always")
 def _loss(x: int, dash: int) -> int:
     """What decay takes from x: the shift rounds down, and a positive x loses one at least."""
     lost = x >> dash
@@ -30,12 +30,12 @@ def _loss(x: int, dash: int) -> int:
     return lost
 
 
-@numba.njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, inline="always")
 def _clip(x: int) -> int:
     return min(max(x, -32768), 32767)
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _deliver(source: int, count: int, indptr: Any, target: Any, weight: Any, current: Any) -> int:
     """All spikes of one source in one step; how many sums were cut. Clipping comes after each source."""
     saturated = 0
@@ -48,7 +48,7 @@ def _deliver(source: int, count: int, indptr: Any, target: Any, weight: Any, cur
     return saturated
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _decay(current: Any, dash: Any) -> bool:
     """Currents lose their share; whether any of them changed."""
     changed = False
@@ -60,7 +60,7 @@ def _decay(current: Any, dash: Any) -> bool:
     return changed
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _integrate(v: Any, k: int, dash: int, current: int, bias: int, core: int) -> tuple[int, bool]:
     """Move one membrane: (sums that were cut, whether there was anything to add)."""
     lost = _loss(v[k], dash)
@@ -83,7 +83,7 @@ def _integrate(v: Any, k: int, dash: int, current: int, bias: int, core: int) ->
     return saturated, step != 0
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _fire(v: Any, threshold: Any, k: int, count: int, most: int) -> int:
     """Spikes of one neuron, those that are there already included; what is left above the threshold stays."""
     while v[k] >= threshold[k] and count < most:
@@ -92,7 +92,7 @@ def _fire(v: Any, threshold: Any, k: int, count: int, most: int) -> int:
     return count
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def run(
     core: int, raster: Any, into: Any, recurrent: Any, out: Any, hidden: Any, output: Any, alias: Any, has_bias: bool,
     state: Any, spikes: Any, spikes_out: Any, flags: Any, tallies: Any, trace: Any,

@@ -39,9 +39,10 @@ class XyloMapper(Mapper):
         if dt_ns is None:
             # said by the core; nothing can be told of time constants without it
             return Plan()
-        reader = Reader(model, options, dt_ns)
+        part = limits.BY_NAME[self.spec.name]
+        reader = Reader(model, options, dt_ns, part)
         findings = reader.notes.findings
-        account = Account(limits.BY_NAME[self.spec.name], reader, options)
+        account = Account(part, reader, options)
         rows = account.sizes()
         if options.quantiser == "registers":
             for name in unstorable(reader.layers):
@@ -168,9 +169,9 @@ def registers(part: str, model: Model, stored: list[Stored], options: XyloMapOpt
         inputs=tuple(RunConfig(name=name, shape=model.nodes[name].output_shape) for name in model.inputs),
         populations=tuple(RunConfig(name=s.layer.name, shape=s.layer.node.output_shape) for s in hidden),
         readouts=tuple(RunConfig(name=s.layer.name, shape=s.layer.node.output_shape) for s in outputs),
-        w_in=w_in,
-        w_rec=w_rec,
-        w_out=w_out,
+        w_in=w_in.astype(np.int8),
+        w_rec=w_rec.astype(np.int8),
+        w_out=w_out.astype(np.int8),
         shift_in=hidden[0].shift,
         shift_rec=hidden[0].shift,
         shift_out=outputs[0].shift,

@@ -25,8 +25,8 @@ class XyloMapOptions(config.MapOptions):
 
     quantiser: Literal["auto", "registers", "global", "channel"] = setting(
         "auto",
-        doc="registers: numbers stay as they are; global, channel: scales of rockpool 3.1.0, without its defects; auto: "
-        "registers where the model is in whole numbers that use the weights' range, else all the precision there is",
+        doc="registers: numbers stay as they are; global, channel: scales of rockpool 3.1.0, without its defects; "
+        "auto: registers where the model is in whole numbers that use the weights' range, else all the precision there is",
     )
     synapse2: Mapping[str, int] = setting(
         doc="weight node -> decay shift of the second current, through which its events then act; NIR has only one",
@@ -42,9 +42,11 @@ class XyloMapOptions(config.MapOptions):
         None,
         doc="hidden targets that a hidden neuron may have; None: as the part. Of Audio 2 one source says 64, one 63",
         minimum=0,
-        maximum=1024,
+        maximum=64,
     )
-    clock_hz: float = setting(CLOCK_HZ, doc="master clock; what runs at it is in time", unit="Hz", minimum=1e3, maximum=1e9)
+    clock_hz: float = setting(
+        CLOCK_HZ, doc="master clock; what runs at it is in time", unit="Hz", minimum=1e3, maximum=1e9
+    )
 
     def rules(self) -> Iterator[Problem]:
         """Words that mean something, populations that are not their own name twice."""

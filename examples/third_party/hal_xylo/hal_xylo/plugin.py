@@ -48,8 +48,8 @@ def _spec(part: Part) -> DeviceSpec:
     return DeviceSpec(
         name=part.name,
         family="xylo",
-        summary=f"SynSense Xylo {short} ({part.product}): clocked integer core, 16 inputs, {part.hidden} hidden neurons "
-        f"of {currents}, {part.outputs} outputs",
+        summary=f"SynSense Xylo {short} ({part.product}): clocked integer core, 16 inputs, {part.hidden} hidden "
+        f"neurons of {currents}, {part.outputs} outputs",
         kinds=("emulator",),
         clock=Clock(kind="clocked"),
         capabilities=CAPABILITIES,

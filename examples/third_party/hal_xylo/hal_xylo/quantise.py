@@ -120,7 +120,7 @@ def biases(values: Float, scale: Float) -> I64:
     return stored
 
 
-# --- specifications as rockpool has them --------------------------------------------------------------------------------
+# --- specifications as rockpool has them ------------------------------------------------------------------------------
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -16,15 +16,15 @@ from scipy.sparse import csr_array
 
 from hal import nodes
 from hal.model import Model, Projection
-from hal.notes import Notes
 from hal.stepping import PerStep, per_step
 from hal_xylo import limits
+from hal_xylo.graph import WEIGHTED, Graph
+from hal_xylo.limits import Part
 from hal_xylo.options import XyloMapOptions
 
 Float = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-WEIGHTED: Final = (nodes.Linear, nodes.Affine, nodes.Conv1d, nodes.Conv2d)
 TIE: Final = 1e-9
 """Relative difference from which a factor counts as another one."""
 
@@ -54,8 +54,8 @@ class Connection:
 class Layer:
     """One population; (n,) arrays. threshold and bias are in units of the membrane.
 
-    early: what the model's current is against the chip's, which decays what it has just taken in: 1 where the model says
-    so, too, else one over the factor of the decay. latency: steps by which its spikes come later than the model's.
+    early: what the model's current is against the chip's, which decays what it has just taken in: 1 where the model
+    says so, too, else one over the factor of the decay. latency: steps by which its spikes come later than the model's.
     """
 
     node: Any
@@ -97,118 +97,20 @@ class Layer:
         )
 
 
-class Reader:
+class Reader(Graph):
     """Reads a model's populations and collects findings."""
 
-    def __init__(self, model: Model, options: XyloMapOptions, dt_ns: int) -> None:
-        self.model, self.options, self.dt_ns = model, options, dt_ns
-        self.notes = Notes(frozenset(options.approximate))
-        self.incoming: dict[str, list[Projection]] = {}
-        for projection in model.projections():
-            self.incoming.setdefault(projection.target, []).append(projection)
-        self.spiking = [node for node in model.populations() if not isinstance(node, nodes.Input)]
-        self.readouts = self._readouts()
-        self.latency = self._latencies()
+    def __init__(self, model: Model, options: XyloMapOptions, dt_ns: int, part: Part) -> None:
+        super().__init__(model, options, part)
+        self.dt_ns = dt_ns
         self.layers: list[Layer] = []
-        self._options()
         for node in self.spiking:
             if isinstance(node, nodes.CubaLIF):
                 self._layer(node)
             else:
                 hint = "CubaLIF neurons are"
                 self.notes.refuse(node.name, "type", f"{node.type} neurons are not on this chip", hint=hint)
-        self._graph()
-
-    @property
-    def hidden(self) -> list[Layer]:
-        """Layers of hidden neurons."""
-        return [layer for layer in self.layers if not layer.readout]
-
-    @property
-    def outputs(self) -> list[Layer]:
-        """Layers of output neurons."""
-        return [layer for layer in self.layers if layer.readout]
-
-    # --- the graph -----------------------------------------------------------------------------------------------
-
-    def _readouts(self) -> set[str]:
-        """Populations that feed an Output."""
-        return {p.source for name in self.model.outputs for p in self.incoming.get(name, [])}
-
-    def _graph(self) -> None:
-        """What the chip has no way for."""
-        refuse = self.notes.refuse
-        if len(self.spiking) < 2 or all(node.name in self.readouts for node in self.spiking):
-            hint = "put a layer of CubaLIF neurons between the inputs and the output neurons"
-            refuse("", "layers", "a layer of hidden and one of output neurons are needed", len(self.spiking), 2, hint)
-        for target, projections in self.incoming.items():
-            for p in projections:
-                if target in self.model.outputs:
-                    self._read_out(p)
-                elif p.source in self.readouts and p.source == target:
-                    refuse(target, "route.recurrent", "output neurons cannot be recurrent", hint="add an output layer")
-                elif p.source in self.readouts:
-                    reason = f"its spikes leave the chip, and feed {target}; those of output neurons reach no neuron"
-                    refuse(p.source, "readout", reason, hint="add a layer of output neurons behind it")
-                elif target in self.readouts and p.source in self.model.inputs:
-                    reason = f"output neurons take no input; {p.source} reaches {target} without hidden neurons"
-                    refuse(target, "input", reason, hint="put hidden neurons between them")
-
-    def _read_out(self, p: Projection) -> None:
-        if p.source in self.model.inputs:
-            self.notes.refuse(p.target, "input", "no neurons between Input and Output", hint="end with neurons")
-        for node in p.path:
-            if not isinstance(node, nodes.Flatten):
-                hint = "end the network with neurons"
-                self.notes.refuse(node.name, "type", f"{node.type} between neurons and Output", hint=hint)
-
-    def _options(self) -> None:
-        """Names in the options that mean nothing."""
-        weights = {node.name for ps in self.incoming.values() for p in ps for node in p.path if isinstance(node, WEIGHTED)}
-        for name in self.options.synapse2:
-            if name not in weights:
-                self.notes.refuse(name, "synapse2", "no such weight node before neurons", name, sorted(weights))
-        hidden = {n.name: n for n in self.spiking if n.name not in self.readouts}
-        for source, targets in self.options.alias.items():
-            for name in (source, *targets):
-                if name not in hidden:
-                    reason = f"an alias joins hidden populations; {name} is none"
-                    self.notes.refuse(source, "alias", reason, name, sorted(hidden))
-                elif source in hidden and hidden[name].size != hidden[source].size:
-                    sizes = hidden[source].size, hidden[name].size
-                    self.notes.refuse(source, "alias", f"{name} has another size", sizes[1], sizes[0])
-
-    # --- time ----------------------------------------------------------------------------------------------------
-
-    def _steps(self, p: Projection) -> tuple[float, str]:
-        """Steps of a connection in the model, and the word that says so."""
-        rule = self.model.semantics.rule(self.model.nodes[p.source])
-        return (rule.feedback_delay, "feedback_delay") if p.recurrent else (rule.edge_delay, "edge_delay")
-
-    def _latencies(self) -> dict[str, int]:
-        """Steps by which each population is late, the longest way counting; a cycle is late as a whole."""
-        group = {name: name for name in self.model.nodes}
-        inner = [p for t, ps in self.incoming.items() if t not in self.model.outputs for p in ps]
-        for p in inner:
-            if p.recurrent:
-                old, new = group[p.target], group[p.source]
-                group = {name: new if member == old else member for name, member in group.items()}
-        late = dict.fromkeys(group.values(), 0)
-        for _ in late:
-            for p in inner:
-                if not p.recurrent:
-                    took = int(p.source not in self.model.inputs) - int(self._steps(p)[0])
-                    late[group[p.target]] = max(late[group[p.target]], late[group[p.source]] + took)
-        return {name: late[member] for name, member in group.items()}
-
-    def _time(self, p: Projection) -> None:
-        """Whether a connection takes as long on the chip, latencies taken off."""
-        steps, word = self._steps(p)
-        chip = int(p.source not in self.model.inputs)
-        wanted = int(steps) + self.latency[p.target] - self.latency[p.source]
-        if wanted != chip:
-            reason = f"spikes of {p.source} take {chip} steps on the chip, and cannot be held back"
-            self.notes.approximated("delays", p.target, word, reason, wanted, chip)
+        self.check_graph()
 
     # --- neurons -------------------------------------------------------------------------------------------------
 
@@ -225,10 +127,14 @@ class Reader:
         if (numbers.threshold <= 0).any():
             wanted = float(numbers.threshold.min())
             self.notes.refuse(node.name, "v_threshold", "a neuron at rest would fire in every step", wanted, "above 0")
+        most = limits.SYNAPSES_OUT if readout else self.part.synapses
+        if self.currents(node.name) > most == 1:
+            what = "an output neuron" if readout else f"a hidden neuron of {self.part.name}"
+            self.notes.refuse(node.name, "synapse2", f"{what} has one current", self.currents(node.name), most)
         if not into:
             self.notes.refuse(node.name, "input", "neurons that nothing feeds", hint="connect them, or leave them out")
         for p in into:
-            self._time(p)
+            self.check_time(p)
         gain = numbers.gain * numbers.current_gain
         connections = [self._connection(p, gain) for p in into]
         if len(self.notes.refused) > before:
@@ -239,7 +145,7 @@ class Reader:
                 numbers=numbers,
                 dash_mem=mem,
                 dash_syn=syn,
-                dash_syn_2=self._second(into),
+                dash_syn_2=self.second(into),
                 threshold=numbers.threshold,
                 bias=self._bias(node.name, into, numbers, syn),
                 inputs=tuple(c for c in connections if c is not None),
@@ -272,7 +178,9 @@ class Reader:
         if rule.reset_delay:
             say.approximated("reset", name, "reset_delay", takes, rule.reset_delay, 0)
         if rule.fires_on == "old":
-            say.approximated("reset", name, "fires_on", "spikes come of the membrane as it is after the input", "old", "new")
+            say.approximated(
+                "reset", name, "fires_on", "spikes come of the membrane as it is after the input", "old", "new"
+            )
         most = limits.MAX_SPIKES_OUT if readout else limits.MAX_SPIKES
         if rule.spikes_per_step == "many" and readout:
             reason = "an output neuron fires once a step; what is left above the threshold fires in the next"
@@ -304,7 +212,9 @@ class Reader:
             what = "a current that is gone before the membrane sees it" if least else "a membrane without memory"
             with np.errstate(divide="ignore"):
                 wanted = f"{float((1 / ratio).min()):g} steps"
-            self.notes.refuse(name, field, f"{reason}: {what}", wanted, "more than 1 step", hint="check dt and tau_unit")
+            self.notes.refuse(
+                name, field, f"{reason}: {what}", wanted, "more than 1 step", hint="check dt and tau_unit"
+            )
             return dash
         chip = 1.0 - 2.0 ** -dash.astype(np.float64)
         far = np.abs(chip - keep) > TIE * np.maximum(keep, TIE)
@@ -342,18 +252,6 @@ class Reader:
             field = "bias" if total.any() else "v_leak"
             self.notes.say("changed", name, field, reason, 0, self.latency[name])
         return np.asarray(rest)
-
-    def _second(self, into: list[Projection]) -> int | None:
-        """The dash of the second current of a population, the first one named."""
-        return next(iter(sorted(self._dashes(into))), None)
-
-    def _dashes(self, into: list[Projection]) -> set[int]:
-        named = self.options.synapse2
-        return {named[node.name] for p in into for node in p.path if node.name in named}
-
-    def currents(self, name: str) -> int:
-        """How many currents a population needs."""
-        return 1 + len(self._dashes(self.incoming.get(name, [])))
 
     def _connection(self, p: Projection, gain: Float) -> Connection | None:
         weights = [node for node in p.path if isinstance(node, WEIGHTED)]

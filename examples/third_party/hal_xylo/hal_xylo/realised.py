@@ -102,7 +102,7 @@ def _biases(s: Stored) -> Values:
     return out
 
 
-# --- what was lost ------------------------------------------------------------------------------------------------------
+# --- what was lost ----------------------------------------------------------------------------------------------------
 
 
 def losses(stored: list[Stored], realised: Values) -> Losses:
@@ -179,7 +179,7 @@ def _about_weights(s: Stored, realised: Values) -> Iterator[Finding]:
             reason = f"{int(gone.sum())} weights of {int(np.count_nonzero(wanted))} are too small for 8 bits"
             yield _finding("changed", node.name, "weight", reason, f"up to {largest:g}", "0")
         rms = float(np.sqrt(np.mean((given - wanted) ** 2)))
-        if rms > KEPT * float(np.abs(wanted).max(initial=0.0)):
+        if not s.registers and rms > KEPT * float(np.abs(wanted).max(initial=0.0)):
             reason = "weights are rounded to 8 bits"
             yield _finding("note", node.name, "quantisation", reason, "weights as given", f"rms error {rms:.2g}")
     dead = int((had & ~used).sum())

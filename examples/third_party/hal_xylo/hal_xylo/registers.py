@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 class Registers:
     """All numbers of a core; integers.
 
-    w_in (inputs, n, synapses), w_rec (n, n, synapses), w_out (n, outputs): stored weights, before the shift to the left.
+    w_in (inputs, n, synapses), w_rec (n, n, synapses), w_out (n, outputs): stored weights, before the left shift.
     dash_syn (n, synapses); all others (n,) or (outputs,). alias (k, 2): pairs of source and target, hidden ids.
     """
 

@@ -12,18 +12,20 @@ def resources(part: Part) -> tuple[Resource, ...]:
     overview = "overview of the family"
     guess = "assumption: mean fan-out of the overview times hidden neurons"
     ends = f"{overview}; as ids of the network's hidden neurons (rockpool 3.1.0)"
-    several = (
+    several = [
         ("input channels", "channels", limits.INPUT_CHANNELS, overview),
         ("hidden neurons", "neurons", part.hidden, overview),
         ("output neurons", "neurons", part.outputs, overview),
-        ("synapses", "currents of a hidden neuron", part.synapses, overview),
-        ("output synapses", "currents of an output neuron", limits.SYNAPSES_OUT, overview),
-        ("aliases", "aliases of a neuron", limits.ALIASES, overview),
-        ("fan-out", "hidden targets of a neuron", part.fan_out, overview),
         ("recurrent entries", "entries", part.entries, guess),
-        ("input neurons", "lowest ids", part.into, ends),
-        ("readout neurons", "highest ids", part.out_of, ends),
-    )
+    ]
+    # a limit that others do not let anybody reach is none
+    if part.synapses > 1:
+        several.append(("synapses", "currents of a hidden neuron", part.synapses, overview))
+    if part.fan_out < part.hidden:
+        several.append(("fan-out", "hidden targets of a neuron", part.fan_out, overview))
+    if part.into < part.hidden:
+        several.append(("input neurons", "lowest ids", part.into, ends))
+        several.append(("readout neurons", "highest ids", part.out_of, ends))
     found = [
         Resource(name=name, unit=unit, scope="chip", limit=(float(limit),), source=source)
         for name, unit, limit, source in several

@@ -20,7 +20,7 @@ I64 = NDArray[np.int64]
 class Stored:
     """A layer in registers: (n,) arrays.
 
-    first: id of its first neuron, among hidden or output neurons. scale: units of the register per unit of the membrane.
+    first: id of its first neuron, among hidden or output neurons. scale: units of the register per unit of the model.
     codes: per connection, one for every entry. registers: whether numbers are as the model has them.
     """
 
@@ -35,7 +35,7 @@ class Stored:
 
     def drive(self, k: int) -> Float:
         """What an event of each entry of connection k adds to the current."""
-        return self.codes[k] * 2.0**self.shift
+        return np.asarray(self.codes[k] * 2.0**self.shift, np.float64)
 
     def early(self, connection: Connection) -> Float:
         """(n,): see `Layer.early`."""
