@@ -26,7 +26,7 @@ class XyloMapOptions(config.MapOptions):
     quantiser: Literal["auto", "registers", "global", "channel"] = setting(
         "auto",
         doc="registers: numbers stay as they are; global, channel: scales of rockpool 3.1.0, without its defects; "
-        "auto: registers where the model is in whole numbers that use the weights' range, else all the precision there is",
+        "auto: registers where the model is in whole numbers that use the range, else all the precision there is",
     )
     synapse2: Mapping[str, int] = setting(
         doc="weight node -> decay shift of the second current, through which its events then act; NIR has only one",

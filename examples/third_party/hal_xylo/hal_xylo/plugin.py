@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hal.device import Clock, Column, DeviceSpec
@@ -14,6 +13,7 @@ from hal_xylo.options import XyloMapOptions, XyloOpenOptions
 from hal_xylo.resources import resources
 
 if TYPE_CHECKING:
+    from hal.evidence import Evidence
     from hal_xylo.device import XyloDevice
     from hal_xylo.mapper import XyloMapper
 
@@ -39,7 +39,6 @@ CAPABILITIES = frozenset(
         "overload.report",
     }
 )
-VECTORS = Path(__file__).parent / "vectors"
 
 
 def _spec(part: Part) -> DeviceSpec:
@@ -93,3 +92,12 @@ def hal_open(
     from hal_xylo.device import XyloDevice
 
     return XyloDevice(spec, kind=kind, serial=serial, profile=profile, seed=seed, options=options)
+
+
+@hookimpl
+def hal_conformance(spec: DeviceSpec) -> Evidence:
+    """Vectors of the simulator, models at each limit, an overload."""
+    from hal_xylo.evidence import evidence
+    from hal_xylo.limits import BY_NAME
+
+    return evidence(BY_NAME[spec.name])

@@ -21,8 +21,10 @@ I64 = NDArray[np.int64]
 
 FULL: Final = limits.WEIGHT[1]
 """Weights are scaled to +-127, so that signs are alike."""
-ROOM: Final = limits.MAX_THRESHOLD // 2
-"""Thresholds are shifted up to here, so that a membrane can hold two of them."""
+ROOM: Final = 2048
+"""Thresholds are shifted up to here: what rounding moves is a thousandth of them, and a membrane holds sixteen."""
+PULL: Final = limits.STATE[1] // 4
+"""All weights of a neuron together are shifted up to here: four events of every source at once do not saturate."""
 HALF_RANGE: Final = FULL // 2 + 1
 """Whole numbers whose largest weight is at least this use the range: no whole factor fits above them."""
 WHOLE: Final = 1e-6
@@ -90,7 +92,7 @@ def scales(group: Group, method: Literal["auto", "global", "channel"]) -> tuple[
         scale = np.full_like(scale, scale.min())
     if method != "auto":
         return scale, 0
-    room = np.minimum(_most(group, ROOM), limits.STATE[1] / np.maximum(group.pull, 1e-300))
+    room = np.minimum(_most(group, ROOM), PULL / np.maximum(group.pull, 1e-300))
     fits = np.floor(np.log2(np.maximum(room / scale, 1.0))).min()
     shift = int(min(fits, limits.MAX_SHIFT))
     return scale * 2.0**shift, shift
