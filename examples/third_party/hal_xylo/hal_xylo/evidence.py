@@ -72,7 +72,7 @@ def spread(targets: int, sources: int, first: int = 0, rows: int | None = None) 
 
 
 def chain(part: Part, channels: int, sizes: tuple[int, ...], middle: Matrix | None = None) -> Model:
-    """Input, layers of these sizes, output: the last so many ids of the hidden ones drive the outputs, where that counts.
+    """Input, layers of these sizes, output. Only ids that may do so drive the outputs.
 
     middle: the weights of the second layer, else every neuron hears one other.
     """

@@ -1,4 +1,4 @@
-"""Write the plugin's vectors from the golden files: python tools/vectors.py"""
+"""Write the vectors of the plugin, from the golden files beside its tests."""
 
 from __future__ import annotations
 
