@@ -8,6 +8,8 @@ import attrs
 import pytest
 
 import hal_conformance
+from hal.device import Device
+from hal.mapper import Mapper
 from hal.testing import registered
 
 # what only another kind of plugin can break; the tests below
@@ -45,6 +47,13 @@ def test_every_fault_says_what_is_wrong_in_one_line(plugin):
     for mutant in plugin.mutants().values():
         assert re.fullmatch(r"[A-Z].{10,119}\.", mutant.says), mutant.name
         assert mutant.says == mutant.fault.__dict__["__doc__"], mutant.name
+
+
+def test_no_fault_has_a_base_of_its_own(plugin):
+    for mutant in plugin.mutants().values():
+        assert not issubclass(mutant.fault, Device | Mapper), mutant.name
+        assert issubclass(mutant.device, mutant.base.device)
+        assert issubclass(mutant.mapper, mutant.base.mapper)
 
 
 @pytest.mark.parametrize(

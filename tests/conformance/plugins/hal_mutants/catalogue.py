@@ -9,6 +9,7 @@ enters the devices `drops-last` and `loihi-drops-last`. Any module of this packa
 
 import inspect
 import pkgutil
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 
@@ -17,8 +18,8 @@ import attrs
 import hal_mutants
 from hal.device import DeviceSpec
 from hal_mutants.mixins import Fault, Plain, PlainMapper
+from hal_mutants.plugin import FAMILY
 
-FAMILY = "mutants"
 BOTH = ("toy", "loihi")
 """The bases every fault is mixed into, where nothing else is said. Each check has a mutant on both."""
 
@@ -35,7 +36,7 @@ class Base:
     spec: DeviceSpec
     device: type
     mapper: type
-    evidence: object
+    evidence: Callable
     prefix: str = ""
     full: bool = False
 
@@ -85,7 +86,7 @@ _faults = []
 
 
 def enter(base):
-    """Enter a base; its unbroken device is the fault `faithful`, if that is put on it."""
+    """Enter a base, for faults that say `on=` its name; `BOTH` are those every check has to have mutants on."""
     assert base.name not in _bases, base.name
     _bases[base.name] = base
     return base

@@ -82,7 +82,13 @@ class ConfiguresLogging(Plain):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        logging.getLogger().addHandler(logging.NullHandler())
+        self.handler = logging.NullHandler()
+        logging.getLogger().addHandler(self.handler)
+
+    def close(self):
+        super().close()
+        # for the tests that follow
+        logging.getLogger().removeHandler(self.handler)
 
 
 @fault("runs-unloaded", {"ERR-001": "run with nothing loaded should raise StateError"})
