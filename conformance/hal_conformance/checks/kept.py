@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -45,7 +46,7 @@ def check_torn(ctx: Context) -> None:
     stimulus = {ctx.witness.input: ctx.stimulus()}
     path = ctx.folder() / "run"
     recorder = ArrowRecorder(path)
-    copies = []
+    copies: list[Path] = []
 
     def copied(_: int) -> None:
         copies.append(ctx.folder() / f"killed {len(copies)}")
