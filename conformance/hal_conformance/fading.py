@@ -27,6 +27,8 @@ MARGIN: Final = 0.08
 """How far a membrane stays from the threshold, and from its double: 2 %, more than eight bits leave of a number."""
 AHEAD: Final = 8
 """Steps in which an event can still raise a membrane; after that currents are gone."""
+FORGET: Final = 24
+"""Steps after which a strong event and its like do not add up: what is left of one is below MARGIN."""
 DENSITY: Final = 0.8
 """Share of the steps in which an event is tried."""
 

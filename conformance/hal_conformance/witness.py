@@ -22,7 +22,7 @@ from hal import nodes
 from hal.events import EVENT, Records, events
 from hal.model import Model
 from hal.semantics import Semantics
-from hal_conformance.fading import STRONG_FADING, WEAK_FADING, Fading, fading_stimulus
+from hal_conformance.fading import FORGET, STRONG_FADING, WEAK_FADING, Fading, fading_stimulus
 
 Matrix = NDArray[np.float64]
 Reset = Literal["value", "subtract"]
@@ -87,10 +87,16 @@ DIALECTS: Final = (
     Dialect(label="as sinabs", reset="subtract", v_min=-THRESHOLD, semantics={"profile": "sinabs"}),
 )
 FADES: Final = Dialect(
-    label="as rockpool, decay 1-dt/tau",
+    label="decay before use, subtract, >=",
     reset="subtract",
     v_min=None,
-    semantics={"profile": "rockpool", "tau_unit": "steps", "decay": "1-dt/tau"},
+    semantics={
+        "profile": "rockpool",
+        "tau_unit": "steps",
+        "decay": "1-dt/tau",
+        "spike_reset": "subtract",
+        "spikes_per_step": "one",
+    },
     fades=True,
 )
 """An event decays with the current before the membrane sees it, as on chips that shift and subtract."""
@@ -131,6 +137,11 @@ class Witness:
     def exact(self) -> bool:
         """Whether integers tell the answer to any stimulus; else to those alone that keep away from thresholds."""
         return self.fading is None
+
+    @property
+    def apart(self) -> int:
+        """Steps between events that do not meet: two, or where neurons fade as many as they need to forget."""
+        return 2 if self.fading is None else FORGET
 
     @property
     def size(self) -> int:

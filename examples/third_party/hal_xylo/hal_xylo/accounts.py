@@ -73,36 +73,35 @@ class Account:
             rows.append(self._row("readout neurons", out_of[0], [out_of[1]], ends))
         return rows
 
-    def cycles(self, load: Load, stored: list[Stored], rates_hz: MappingABC[str, float], dt_s: float) -> FitRow | str:
-        """What given rates cost per second; or which rates are missing."""
-        model = self.reader.model
+    def rates(
+        self, load: Load, stored: list[Stored], rates_hz: MappingABC[str, float], dt_s: float
+    ) -> tuple[list[FitRow], list[str]]:
+        """Rows for what given rates come to, and names whose rates would be needed, too."""
+        nodes = self.reader.model.nodes
+        rows = [
+            self._row("input events", rates_hz[name] * dt_s / nodes[name].size, [name])
+            for name in self.reader.model.inputs
+            if name in rates_hz
+        ]
+        inputs = list(self.reader.model.inputs)
         hidden = [s.layer.name for s in stored if not s.layer.readout]
-        missing = [name for name in (*model.inputs, *hidden) if name not in rates_hz]
+        missing = [name for name in (*inputs, *hidden) if name not in rates_hz]
         if missing:
-            return ", ".join(missing)
+            return rows, missing
 
         def active(names: list[str]) -> float:
             # every event on another neuron: the most that such a rate can cost
-            size = sum(model.nodes[name].size for name in names)
-            return sum(min(rates_hz[name] * dt_s, model.nodes[name].size) for name in names) / size
+            size = sum(nodes[name].size for name in names)
+            return sum(min(rates_hz[name] * dt_s, nodes[name].size) for name in names) / size
 
-        needed = float(load.cycles(active(list(model.inputs)), active(hidden))) / dt_s
+        needed = float(load.cycles(active(inputs), active(hidden))) / dt_s
         hint = f"a clock of {1.2 * needed:.3g} Hz, or a longer step"
-        return FitRow(
-            resource="clock cycles",
-            place="chip",
-            node="",
-            needed=needed,
-            limit=self.options.clock_hz,
-            unit="cycles/s",
-            hint=hint,
-            when="run",
-        )
+        return [*rows, self._row("clock cycles", needed, [], hint, self.options.clock_hz)], []
 
     def _row(
         self,
         resource: str,
-        needed: int,
+        needed: float,
         nodes: MappingABC[str, int] | list[str],
         hint: str = "",
         limit: float | None = None,
@@ -118,6 +117,7 @@ class Account:
             limit=of.limit[0] if limit is None else limit,
             unit=of.unit,
             hint=hint,
+            when=of.when,
         )
 
 

@@ -24,6 +24,9 @@ I16 = NDArray[np.int16]
 I32 = NDArray[np.int32]
 
 
+MOST = max(part.hidden for part in limits.PARTS)
+
+
 def _zeros(dtype: str, *shape: int) -> Any:
     return lambda: np.zeros(shape, dtype)
 
@@ -90,7 +93,12 @@ class XyloConfig:
     bias: I16 = array("int16", (None,), doc="added to the membrane in every step", factory=_zeros("int16", 0))
     bias_out: I16 = array("int16", (None,), doc="added to the membrane in every step", factory=_zeros("int16", 0))
     alias: I32 = array(
-        "int32", (None,), doc="hidden neuron that copies the spikes; -1: none", minimum=-1, factory=_zeros("int32", 0)
+        "int32",
+        (None,),
+        doc="hidden neuron that copies the spikes; -1: none",
+        minimum=-1,
+        maximum=MOST - 1,
+        factory=_zeros("int32", 0),
     )
 
     @property
@@ -126,7 +134,8 @@ class XyloConfig:
         if wrong:
             return
         if self.alias.size and int(self.alias.max()) >= n:
-            yield Problem("no such hidden neuron", "alias", value=int(self.alias.max()), limit=f"-1..{n - 1}")
+            hint = "populations say how many there are"
+            yield Problem("no such hidden neuron", "alias", int(self.alias.max()), f"-1..{n - 1}", hint)
         for what, where, value, limit in (
             ("input channels", "inputs", channels, limits.INPUT_CHANNELS),
             ("hidden neurons", "populations", n, part.hidden),

@@ -25,7 +25,8 @@ FIRST_CHUNK = 64
 """Steps handed to the emulator at first; the number follows what takes about CHUNK_S."""
 CHUNK_S = 0.03
 """Wall seconds between two hand-overs to the recorder."""
-LONGEST_CHUNK = 1 << 14
+LONGEST_CHUNK = 1 << 10
+"""So that memory stays the same however long a run is."""
 
 I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]

@@ -34,8 +34,8 @@ class Result:
     """What a run gave.
 
     spikes (T, n), spikes_out (T, outputs): counts. hibernation (T,): the flag of core v2. Per step (T,): input events
-    above 15, deliveries of a spike to a synapse, sums cut to 16 bits, channels with an event, hidden neurons whose
-    spikes were delivered. trace: None unless asked for.
+    above 15, deliveries of a spike to a synapse, sums cut to 16 bits and neurons that hold more spikes than a step can
+    have, channels with an event, hidden neurons whose spikes were delivered. trace: None unless asked for.
     """
 
     spikes: NDArray[np.uint8]

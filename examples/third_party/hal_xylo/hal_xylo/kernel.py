@@ -16,7 +16,8 @@ MAX_SPIKES: Final = 31
 MAX_SPIKES_OUT: Final = 1
 
 CLIPPED, SYNOPS, SATURATED, CHANNELS, SOURCES = range(5)
-"""Columns of the tally of a step: input events above 15, deliveries, sums cut to 16 bits, channels with an event,
+"""Columns of the tally of a step: input events above 15, deliveries, sums cut to 16 bits and neurons that hold more
+spikes than a step can have, channels with an event,
 hidden neurons whose spikes were delivered."""
 TALLIES: Final = 5
 
@@ -143,8 +144,10 @@ def run(
             tally[SATURATED] += cut
             moved |= changed
             spikes_out[t, k] = _fire(v_out, threshold_out, k, 0, MAX_SPIKES_OUT)
+            tally[SATURATED] += v_out[k] >= threshold_out[k]
         for k in range(n):
             own = _fire(v, threshold, k, count[k], MAX_SPIKES)
+            tally[SATURATED] += v[k] >= threshold[k]
             count[k] = own
             for a in range(alias[0][k], alias[0][k + 1]):
                 copy = alias[1][a]

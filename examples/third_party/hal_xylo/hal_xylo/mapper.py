@@ -59,12 +59,11 @@ class XyloMapper(Mapper):
             return Plan(rows=rows, findings=findings)
         config = registers(self.spec.name, model, stored, options, dt_ns)
         if rates_hz is not None:
-            said = account.cycles(Load.of(config), stored, rates_hz, dt_ns * 1e-9)
-            if isinstance(said, str):
-                reason = f"no rates of {said}: the cycles of a step cannot be told"
+            at_rates, missing = account.rates(Load.of(config), stored, rates_hz, dt_ns * 1e-9)
+            rows += at_rates
+            if missing:
+                reason = f"no rates of {', '.join(missing)}: the cycles of a step cannot be told"
                 findings.append(Finding(level="note", node="", field="clock cycles", reason=reason))
-            else:
-                rows.append(said)
         return Plan(
             rows=rows,
             findings=findings,
@@ -161,7 +160,7 @@ def registers(part: str, model: Model, stored: list[Stored], options: XyloMapOpt
             else:
                 into = w_in if connection.source in model.inputs else w_rec
                 np.add.at(into, (source, target, connection.synapse), matrix.data)
-    biased = any(s.bias.any() for s in stored)
+    biased = any(s.bias.any() or s.trim.any() for s in stored)
     return XyloConfig(
         part=part,
         step_ns=dt_ns,
@@ -182,8 +181,8 @@ def registers(part: str, model: Model, stored: list[Stored], options: XyloMapOpt
         threshold=_joined([s.threshold for s in hidden]),
         threshold_out=_joined([s.threshold for s in outputs]),
         has_bias=biased,
-        bias=_joined([s.bias for s in hidden]),
-        bias_out=_joined([s.bias for s in outputs]),
+        bias=_joined([np.clip(s.bias + s.trim, *limits.STATE) for s in hidden]),
+        bias_out=_joined([np.clip(s.bias + s.trim, *limits.STATE) for s in outputs]),
         alias=_aliases(hidden, options),
     )
 

@@ -28,6 +28,11 @@ class XyloMapOptions(config.MapOptions):
         doc="registers: numbers stay as they are; global, channel: scales of rockpool 3.1.0, without its defects; "
         "auto: registers where the model is in whole numbers that use the range, else all the precision there is",
     )
+    trim: bool = setting(
+        True,
+        doc="biases make up for what decays round away on average; quantiser auto only, and not for numbers that are "
+        "registers as they stand",
+    )
     synapse2: Mapping[str, int] = setting(
         doc="weight node -> decay shift of the second current, through which its events then act; NIR has only one",
         minimum=1,

@@ -21,10 +21,12 @@ I64 = NDArray[np.int64]
 
 FULL: Final = limits.WEIGHT[1]
 """Weights are scaled to +-127, so that signs are alike."""
-ROOM: Final = 2048
-"""Thresholds are shifted up to here: what rounding moves is a thousandth of them, and a membrane holds sixteen."""
-PULL: Final = limits.STATE[1] // 4
-"""All weights of a neuron together are shifted up to here: four events of every source at once do not saturate."""
+SMALLER: Final = 0.9
+"""So many of the neurons may have smaller weights than 127, for the sake of large thresholds: what rounding moves is
+small then, and it moves spikes in every step, where a rounded weight does so once."""
+BUSY: Final = (1.5, 2.0)
+"""Times the root of the sum of squares of a neuron's weights: what a current holds, and a membrane on top of its
+threshold. On random networks smaller numbers saturate, and larger ones leave thresholds to rounding."""
 HALF_RANGE: Final = FULL // 2 + 1
 """Whole numbers whose largest weight is at least this use the range: no whole factor fits above them."""
 WHOLE: Final = 1e-6
@@ -35,13 +37,15 @@ WHOLE: Final = 1e-6
 class Group:
     """All neurons that share a weight shift, hidden or output: (n,) arrays, in units of the membrane.
 
-    largest: of the weights of each neuron; what adds up in one synapse counts together. pull: the larger of the sums of
-    its positive and of its negative weights. threshold, bias as they are. whole: whether weights, threshold and bias of
+    largest: of the weights of each neuron; what adds up in one synapse counts together. pull: the root of
+    the sum of squares of all its weights, as the current takes them in; lift: that of the positive ones, as the
+    membrane does, after the decay. threshold, bias as they are. whole: whether weights, threshold and bias of
     a neuron are whole numbers. shared: an id for each set of neurons that need one scale, -1 for none.
     """
 
     largest: Float
     pull: Float
+    lift: Float
     threshold: Float
     bias: Float
     whole: NDArray[np.bool_]
@@ -75,33 +79,43 @@ def scales(group: Group, method: Literal["auto", "global", "channel"]) -> tuple[
     """(scale per neuron, weight shift). The scale is that of thresholds and biases; weights have it less the shift."""
     if not group.largest.size:
         return np.zeros(0), 0
-    with np.errstate(divide="ignore"):
-        top = np.where(group.largest > 0, FULL / np.where(group.largest > 0, group.largest, 1.0), np.inf)
-    if method == "global":
-        top = np.full_like(top, top.min())
-    # a neuron without weights needs none
-    top = np.where(np.isinf(top), 1.0, top)
+    # a neuron without weights needs no scale of its own
+    top = FULL / np.where(group.largest > 0, group.largest, FULL)
     if method == "auto":
-        top = np.where(group.whole & (top >= 1.0), np.floor(top), top)
-        for k in np.unique(group.shared[group.shared >= 0]):
-            mine = group.shared == k
-            top[mine] = top[mine].min()
-    most = _most(group, limits.MAX_THRESHOLD)
-    scale = np.minimum(top, most)
+        return _fine(group, top)
     if method == "global":
-        scale = np.full_like(scale, scale.min())
-    if method != "auto":
-        return scale, 0
-    room = np.minimum(_most(group, ROOM), PULL / np.maximum(group.pull, 1e-300))
-    fits = np.floor(np.log2(np.maximum(room / scale, 1.0))).min()
-    shift = int(min(fits, limits.MAX_SHIFT))
+        top = np.full_like(top, top[group.largest > 0].min(initial=FULL))
+    scale = np.minimum(top, np.minimum(limits.MAX_THRESHOLD / group.threshold, _by_bias(group)))
+    return np.full_like(scale, scale.min()) if method == "global" else scale, 0
+
+
+def _fine(group: Group, top: Float) -> tuple[Float, int]:
+    """All the precision there is: thresholds as large as membranes allow, weights as large as the shift makes up for.
+
+    A current, and a membrane just below its threshold, hold what sources that fire by themselves seldom exceed. What is
+    in whole numbers stays exact.
+    """
+    most = limits.STATE[1]
+    room = np.minimum(most / (group.threshold + BUSY[1] * group.lift), most / np.maximum(BUSY[0] * group.pull, 1e-300))
+    room = np.minimum(room, _by_bias(group))
+    wanted = np.log2(room / top)
+    exact = group.whole & (group.largest > 0) & (np.minimum(top, room) >= 1.0)
+    shift = np.floor(np.quantile(wanted, SMALLER))
+    if exact.any():
+        # a whole number of steps above the shift for each of them
+        shift = min(shift, np.floor(np.log2(room[exact])).min())
+    shift = int(np.clip(shift, 0, limits.MAX_SHIFT))
+    scale = np.minimum(top, room / 2.0**shift)
+    for k in np.unique(group.shared[group.shared >= 0]):
+        mine = group.shared == k
+        scale[mine] = scale[mine].min()
+    scale = np.where(group.whole & (scale >= 1.0), np.floor(scale), scale)
     return scale * 2.0**shift, shift
 
 
-def _most(group: Group, threshold: int) -> Float:
-    """The largest scale with which thresholds and biases can be stored."""
-    by_bias = limits.STATE[1] / np.maximum(np.abs(group.bias), 1e-300)
-    return np.asarray(np.minimum(threshold / group.threshold, by_bias))
+def _by_bias(group: Group) -> Float:
+    """The largest scale with which biases can be stored."""
+    return np.asarray(limits.STATE[1] / np.maximum(np.abs(group.bias), 1e-300))
 
 
 def codes(values: Float, scale: Float, shift: int = 0) -> I64:
@@ -120,6 +134,22 @@ def biases(values: Float, scale: Float) -> I64:
     """Biases as stored."""
     stored: I64 = np.clip(np.rint(values * scale), *limits.STATE).astype(np.int64)
     return stored
+
+
+def trims(dash_mem: I64, dash_syn: I64, threshold: I64) -> I64:
+    """Biases that make up for what decays round away on average; whole numbers, mostly a few below 0.
+
+    A decayed value is rounded up, so that a membrane and the current it sums up stand too high; only a positive value
+    below 2^dash loses more than its share. Assumed is a current that flows, and a membrane up to its threshold.
+    """
+    keep = 2.0 ** -dash_syn.astype(np.float64)
+    by_current = 0.5 * (1.0 - keep) / keep
+    step = 2.0**dash_mem
+    # below 2^dash 1 is lost for a share of it, above a half less on average
+    low = np.minimum(step, threshold)
+    by_membrane = (low * (0.5 * low / step - 1.0) + (threshold - low) * 0.5 * (1.0 - 1.0 / step)) / threshold
+    trim: I64 = -np.rint(by_current + by_membrane).astype(np.int64)
+    return trim
 
 
 # --- specifications as rockpool has them ------------------------------------------------------------------------------
@@ -184,6 +214,7 @@ def _group(weights: Float, threshold: Float, bias: Float, method: str) -> Group:
     return Group(
         largest=largest,
         pull=np.zeros(n),
+        lift=np.zeros(n),
         threshold=np.asarray(threshold, np.float64),
         bias=np.asarray(bias, np.float64),
         whole=np.zeros(n, np.bool_),

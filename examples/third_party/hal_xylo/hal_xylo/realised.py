@@ -159,6 +159,10 @@ def findings(stored: list[Stored], realised: Values) -> Iterator[Finding]:
                 "weights act less the first decay"
             )
             yield _finding("changed", layer.name, "jump", reason, layer.numbers.rule.jump, "before")
+        if s.trim.any():
+            reason = "biases make up for what decays round away on average; trim=False leaves them out"
+            bounds = f"{int(s.trim.min())}..{int(s.trim.max())} of a threshold of {int(np.median(s.threshold))}"
+            yield _finding("note", layer.name, "rounding", reason, None, bounds)
         if (np.abs(s.bias) == limits.STATE[1]).any():
             yield _finding("note", layer.name, "bias", "a bias is as large as its register", None, limits.STATE[1])
 

@@ -30,8 +30,16 @@ def resources(part: Part) -> tuple[Resource, ...]:
         Resource(name=name, unit=unit, scope="chip", limit=(float(limit),), source=source)
         for name, unit, limit, source in several
     ]
+    most = Resource(
+        name="input events",
+        unit="events per channel and step",
+        scope="channel",
+        limit=(float(limits.MAX_INPUT),),
+        when="run",
+        source=overview,
+    )
     clock = "rockpool 3.1.0: default of the kits, and its model of cycles"
     cycles = Resource(
         name="clock cycles", unit="cycles/s", scope="chip", limit=(limits.CLOCK_HZ,), when="run", source=clock
     )
-    return (*found, cycles)
+    return (*found, most, cycles)

@@ -21,7 +21,8 @@ class Stored:
     """A layer in registers: (n,) arrays.
 
     first: id of its first neuron, among hidden or output neurons. scale: units of the register per unit of the model.
-    codes: per connection, one for every entry. registers: whether numbers are as the model has them.
+    bias: of the model; trim: what the register has besides. codes: per connection, one for every entry. registers:
+    whether numbers are as the model has them.
     """
 
     layer: Layer
@@ -30,6 +31,7 @@ class Stored:
     shift: int
     threshold: I64
     bias: I64
+    trim: I64
     codes: tuple[I64, ...]
     registers: bool
 
@@ -57,11 +59,11 @@ def store(layers: list[Layer], options: XyloMapOptions) -> list[Stored]:
     plain = [_group(group, compensated=False) for group in (hidden, outputs)]
     asked = options.quantiser
     if asked == "registers" or (asked == "auto" and all(map(quantise.fits_registers, plain))):
-        return [s for group in (hidden, outputs) for s in _stored(group, np.ones(_size(group)), 0, registers=True)]
+        return [s for group in (hidden, outputs) for s in _stored(group, np.ones(_size(group)), 0)]
     out: list[Stored] = []
     for group in (hidden, outputs):
         scale, shift = quantise.scales(_group(group, compensated=True, biased=asked == "global"), asked)
-        out += _stored(group, scale, shift, registers=False)
+        out += _stored(group, scale, shift, registers=False, trimmed=asked == "auto" and options.trim)
     return out
 
 
@@ -95,21 +97,31 @@ def _drives(layer: Layer, connection: Connection, compensated: bool) -> Float:
 
 def _group(layers: list[Layer], *, compensated: bool, biased: bool = False) -> Group:
     """What decides about the scales of neurons that share a shift. biased: biases count as weights."""
-    largest, pull, whole, shared = [], [], [], []
+    largest, pull, lift, whole, shared = [], [], [], [], []
     for k, layer in enumerate(layers):
-        top, sums, integral = _weights(layer, compensated)
+        top, up, down, integral = _weights(layer, compensated)
         largest.append(np.maximum(top, np.abs(layer.bias)) if biased else top)
-        pull.append(sums)
+        pull.append(np.sqrt(up + down))
+        # both currents together, decayed by the slower of them
+        slowest = np.maximum(layer.dash_syn, layer.dash_syn_2 or 0)
+        lift.append(np.sqrt(up) * (1.0 - 2.0 ** -slowest.astype(np.float64)))
         whole.append(integral & quantise.is_whole(layer.threshold) & quantise.is_whole(layer.bias))
         shared.append(np.full(layer.size, k if layer.shared else -1))
     if not layers:
         none = np.zeros(0)
         return Group(
-            largest=none, pull=none, threshold=none, bias=none, whole=none.astype(bool), shared=none.astype(np.int64)
+            largest=none,
+            pull=none,
+            lift=none,
+            threshold=none,
+            bias=none,
+            whole=none.astype(bool),
+            shared=none.astype(np.int64),
         )
     return Group(
         largest=np.concatenate(largest),
         pull=np.concatenate(pull),
+        lift=np.concatenate(lift),
         threshold=np.concatenate([layer.threshold for layer in layers]),
         bias=np.concatenate([layer.bias for layer in layers]),
         whole=np.concatenate(whole),
@@ -117,8 +129,8 @@ def _group(layers: list[Layer], *, compensated: bool, biased: bool = False) -> G
     )
 
 
-def _weights(layer: Layer, compensated: bool) -> tuple[Float, Float, NDArray[np.bool_]]:
-    """Per neuron: the largest weight of a synapse, what all its weights can pull, and whether all are whole."""
+def _weights(layer: Layer, compensated: bool) -> tuple[Float, Float, Float, NDArray[np.bool_]]:
+    """Per neuron: its largest weight, the sums of squares of positive and of negative ones, whether all are whole."""
     n = layer.size
     largest, up, down = np.zeros(n), np.zeros(n), np.zeros(n)
     whole = np.ones(n, np.bool_)
@@ -128,32 +140,37 @@ def _weights(layer: Layer, compensated: bool) -> tuple[Float, Float, NDArray[np.
         for connection in mine:
             values = _drives(layer, connection, compensated)
             rows = connection.rows
-            np.add.at(up, rows, np.maximum(values, 0.0))
-            np.add.at(down, rows, np.maximum(-values, 0.0))
+            np.add.at(up, rows, np.maximum(values, 0.0) ** 2)
+            np.add.at(down, rows, np.minimum(values, 0.0) ** 2)
             np.logical_and.at(whole, rows, quantise.is_whole(values))
             entries = connection.entries
             total = total + csr_array((np.abs(values), entries.indices, entries.indptr), entries.shape)
         # what is rounded one by one may add up to a little more
         room = FULL / (FULL - 0.5 * (len(mine) - 1))
         largest = np.maximum(largest, room * total.max(axis=1).toarray().ravel())
-    return largest, np.maximum(up, down), whole
+    return largest, up, down, whole
 
 
-def _stored(layers: list[Layer], scale: Float, shift: int, *, registers: bool) -> list[Stored]:
+def _stored(
+    layers: list[Layer], scale: Float, shift: int, *, registers: bool = True, trimmed: bool = False
+) -> list[Stored]:
     out, first = [], 0
     for layer in layers:
         own = scale[first : first + layer.size]
         codes = tuple(
             quantise.codes(_drives(layer, c, compensated=not registers), own[c.rows], shift) for c in layer.inputs
         )
+        threshold = quantise.thresholds(layer.threshold, own)
+        trim = quantise.trims(layer.dash_mem, layer.dash_syn, threshold) * trimmed
         out.append(
             Stored(
                 layer=layer,
                 first=first,
                 scale=own,
                 shift=shift,
-                threshold=quantise.thresholds(layer.threshold, own),
+                threshold=threshold,
                 bias=quantise.biases(layer.bias, own),
+                trim=trim,
                 codes=codes,
                 registers=registers,
             )
