@@ -84,7 +84,7 @@ def scales(group: Group, method: Literal["auto", "global", "channel"]) -> tuple[
     if method == "auto":
         return _fine(group, top)
     if method == "global":
-        top = np.full_like(top, top[group.largest > 0].min(initial=FULL))
+        top = np.full_like(top, FULL / max(float(group.largest.max()), 1e-300) if group.largest.any() else 1.0)
     scale = np.minimum(top, np.minimum(limits.MAX_THRESHOLD / group.threshold, _by_bias(group)))
     return np.full_like(scale, scale.min()) if method == "global" else scale, 0
 
