@@ -89,7 +89,9 @@ def new_plugin(name: str, directory: str | None, *, as_json: bool) -> int:
 def _checked(name: str) -> Names:
     """The names that come of one, all of them free. Raises BadUsageError with every reason."""
     if not _NAME.fullmatch(name) or len(name) > LONGEST:
-        problem = Problem("a letter, then letters, digits, - and _ within", "NAME", value=name, limit=f"{LONGEST} characters")
+        problem = Problem(
+            "a letter, then letters, digits, - and _ within", "NAME", value=name, limit=f"{LONGEST} characters"
+        )
         raise BadUsageError("that cannot be the name of a chip", problems=[problem])
     names = Names(name)
     problems = list(_taken(names))

@@ -18,7 +18,7 @@ from hal.mapper import Mapper, Plan
 from hal.mapping import Losses, Mapping, Placement, plain_fates
 from hal.model import Model, Projection
 from hal.notes import Notes, Only
-from hal.stepping import per_step
+from hal.stepping import PerStep, per_step
 from hal_mychip import config
 from hal_mychip.config import Block, MychipConfig
 
@@ -166,31 +166,42 @@ def _readout(model: Model, p: Projection, notes: Notes) -> None:
 # endregion
 
 
-# region: layer
+# region: numbers
+def _neurons(node: nodes.IF, numbers: PerStep, notes: Notes) -> None:
+    """What the chip does otherwise than the neurons' rule and numbers say."""
+    notes.only(node.name, numbers.rule, NEURONS)
+    gain, threshold = numbers.gain, numbers.threshold
+    if not gain[0] or (gain != gain[0]).any():
+        notes.refuse(node.name, "r", "the neurons of a population share one gain, other than 0")
+    if not (threshold > 0).all():
+        notes.refuse(
+            node.name, "v_threshold", "a neuron at rest would fire", wanted=float(threshold.min()), limit="> 0"
+        )
+    if numbers.rule.spike_reset == "value" and numbers.v_reset.any():
+        notes.refuse(node.name, "v_reset", "the chip starts again from 0", wanted=float(numbers.v_reset[0]), limit=0)
+    if numbers.v_start.any():
+        notes.refuse(node.name, "start_state", "the chip starts from 0", wanted=float(numbers.v_start[0]), limit=0)
+
+
+# endregion
+
+
+# region: integers
 def _layer(model: Model, node: nodes.IF, synapses: list[Synapses], notes: Notes) -> Layer | None:
-    """The numbers of a population, and what the chip does otherwise than its rule says; None where refused."""
+    """A population in integers; None where anything of it is refused."""
     before = len(notes.refused)
     numbers = per_step(node, model.semantics, model.semantics.dt_ns or 0)
-    notes.only(node.name, numbers.rule, NEURONS)
+    _neurons(node, numbers, notes)
     into = {s.node.name: s.node for s in synapses if s.projection.target == node.name}
     weights = {name: np.ravel(other.weight).astype(np.float64) * numbers.gain[0] for name, other in into.items()}
     own = np.concatenate([np.ravel(getattr(node, parameter)) for parameter in node.parameters])
     for name in [name for name, values in {**weights, node.name: own}.items() if not np.isfinite(values).all()]:
         notes.refuse(name, "values", "not all are finite", limit="finite numbers")
-    if not numbers.gain[0] or (numbers.gain != numbers.gain[0]).any():
-        notes.refuse(node.name, "r", "the neurons of a population share one gain, other than 0")
-    if not (numbers.threshold > 0).all():
-        lowest = float(numbers.threshold.min())
-        notes.refuse(node.name, "v_threshold", "a neuron at rest would fire", wanted=lowest, limit="> 0")
-    if numbers.rule.spike_reset == "value" and numbers.v_reset.any():
-        notes.refuse(node.name, "v_reset", "the chip starts again from 0", wanted=float(numbers.v_reset[0]), limit=0)
-    if numbers.v_start.any():
-        notes.refuse(node.name, "start_state", "the chip starts from 0", wanted=float(numbers.v_start[0]), limit=0)
     if len(notes.refused) > before:
         return None
     largest = max((float(np.abs(w).max()) for w in weights.values()), default=0.0)
-    # a power of two, so that every number of the chip is exact in the model's units
     needed = max(largest / config.WEIGHT_MAX, float(numbers.threshold.max()) / config.THRESHOLD_MAX)
+    # a power of two, so that every number of the chip is exact in the model's units
     unit = 2.0 ** np.ceil(np.log2(needed))
     return Layer(
         node=node,
@@ -242,14 +253,14 @@ def _rates(model: Model, rates_hz: MappingABC[str, float] | None, notes: Notes) 
 
 
 def _registers(model: Model, layers: list[Layer], synapses: list[Synapses]) -> MychipConfig:
+    """Everything by address: channels and neurons in the model's order, synapses by source."""
     inputs = [Block(name=name, shape=model.nodes[name].output_shape) for name in model.inputs]
     populations = [Block(name=layer.node.name, shape=layer.node.output_shape) for layer in layers]
     ends = np.cumsum([0, *(block.size for block in (*inputs, *populations))])
     base = {block.name: int(end) for block, end in zip((*inputs, *populations), ends, strict=False)}
     channels = sum(block.size for block in inputs)
     codes = {name: values for layer in layers for name, values in layer.codes.items()}
-    none = np.zeros((4, 0), np.int64)
-    parts = [none]
+    parts = [np.zeros((4, 0), np.int64)]
     for s in synapses:
         p = s.projection
         rule = model.semantics.rule(model.nodes[p.source])
@@ -258,15 +269,17 @@ def _registers(model: Model, layers: list[Layer], synapses: list[Synapses]) -> M
         parts.append(np.stack([s.source + base[p.source], target, codes[s.node.name][s.weight], late]))
     source, target, weight, late = np.concatenate(parts, axis=1)
     order = np.lexsort((target, source))
-    rules = [model.semantics.rule(layer.node) for layer in layers]
-    above = [layer.threshold + (rule.compare == ">") for layer, rule in zip(layers, rules, strict=True)]
-    taken = [layer.threshold * (rule.spike_reset == "subtract") for layer, rule in zip(layers, rules, strict=True)]
+    threshold, decrement = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for layer in layers:
+        rule = model.semantics.rule(layer.node)
+        threshold.append(layer.threshold + (rule.compare == ">"))
+        decrement.append(layer.threshold * (rule.spike_reset == "subtract"))
     return MychipConfig(
         step_ns=model.semantics.dt_ns or 0,
         inputs=tuple(inputs),
         populations=tuple(populations),
-        threshold=np.concatenate([none[0], *above]),
-        decrement=np.concatenate([none[0], *taken]),
+        threshold=np.concatenate(threshold),
+        decrement=np.concatenate(decrement),
         first=np.concatenate([[0], np.cumsum(np.bincount(source, minlength=int(ends[-1])))]),
         target=target[order],
         weight=weight[order],
