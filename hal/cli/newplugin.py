@@ -25,6 +25,8 @@ LONGEST: Final = 40
 """Characters of a name: it is part of file names and of table columns."""
 
 _NAME: Final = re.compile(r"[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?")
+_MARK: Final = re.compile(r"^[ \t]*# (region: .+|endregion)\n", re.MULTILINE)
+"""What tells the documents which part of a file to show."""
 _WORD: Final = re.compile("hal_mychip|hal-mychip|test_mychip|Mychip|MYCHIP|mychip")
 
 
@@ -60,6 +62,12 @@ class Names:
             "mychip": self.device,
         }
         return _WORD.sub(lambda match: words[match[0]], text)
+
+
+def _unmarked(text: str) -> str:
+    """Text without the documents' marks, and without the blank lines that stood around them."""
+    text = re.sub(r"\n{4,}", "\n\n\n", re.sub(r"\n+$", "\n", _MARK.sub("", text)))
+    return re.sub(r"\n{3,}(?=[ \t])", "\n\n", text)
 
 
 def new_plugin(name: str, directory: str | None, *, as_json: bool) -> int:
@@ -123,7 +131,7 @@ def _write(names: Names, target: Path) -> list[str]:
         for source in _files():
             path = made / names.replaced(source.relative_to(TEMPLATE).as_posix())
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(names.replaced(source.read_text(encoding="utf-8")), encoding="utf-8")
+            path.write_text(names.replaced(_unmarked(source.read_text(encoding="utf-8"))), encoding="utf-8")
         # another project of that name, made meanwhile, is not replaced: it is not empty
         made.rename(target)
     except BaseException:

@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from hal.mapping import Losses
 from hal.model import Model
-from hal.stepping import per_step, step_in
+from hal.stepping import per_step, time_constant
 from hal_loihi.discretise import Discretised, StoredGroup
 from hal_loihi.layers import Connection, Population
 
@@ -45,9 +45,11 @@ def values(
             out[p.name, "v_min"] = (d.realised_v_min + numbers.v_reset).reshape(node.v_threshold.shape)
         membrane = "tau_mem" if numbers.has_current else "tau"
         if hasattr(node, membrane):
-            out[p.name, membrane] = _tau(model, node, d.decay_v.realised, dt_ns).reshape(getattr(node, membrane).shape)
+            out[p.name, membrane] = time_constant(numbers.rule, d.decay_v.realised, dt_ns).reshape(
+                getattr(node, membrane).shape
+            )
         if numbers.has_current:
-            out[p.name, "tau_syn"] = _tau(model, node, d.decay_u.realised, dt_ns).reshape(node.tau_syn.shape)
+            out[p.name, "tau_syn"] = time_constant(numbers.rule, d.decay_u.realised, dt_ns).reshape(node.tau_syn.shape)
         for k, (connection, group) in enumerate(zip(p.inputs, d.groups, strict=True)):
             if (p.name, k) not in known:
                 continue
@@ -95,12 +97,3 @@ def _labels(connection: Connection) -> tuple[Any, NDArray[np.int64]] | None:
     numbers = csr_array(labels.multiply(there))
     numbers.sort_indices()
     return node, numbers.data.astype(np.int64) - 1
-
-
-def _tau(model: Model, node: Any, keep: NDArray[np.float64], dt_ns: int) -> NDArray[np.float64]:
-    """The time constant that a factor per step means in the file's unit."""
-    rule = model.semantics.rule(node)
-    with np.errstate(divide="ignore"):
-        ratio = -np.log(keep) if rule.decay == "exp" else 1.0 - keep
-        dt = step_in(rule.tau_unit, dt_ns)
-        return np.asarray((dt * dt if rule.tau_unit == "s*dt" else dt) / ratio)

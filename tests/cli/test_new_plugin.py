@@ -59,6 +59,8 @@ def test_what_is_written(hal, project: Path, tmp_path: Path) -> None:
     assert files == FILES
     text = "".join((project / name).read_text(encoding="utf-8") for name in FILES)
     assert "mychip" not in text.lower()
+    assert "region" not in text
+    assert not re.search(r"\n{4}|\n{3}[ \t]", text)
     assert {"hal-zork", "hal_zork", "ZorkMapper", "zork"} <= set(re.findall(r"[\w-]+", text))
     assert list(tmp_path.iterdir()) == [project]
     ordinary = tmp_path / "ordinary"

@@ -55,6 +55,7 @@ SPEC = DeviceSpec(
 # endregion
 
 
+# region: hooks
 @hookimpl
 def hal_devices() -> list[DeviceSpec]:
     """The devices of this family, under the names that pyproject.toml lists in `hal.devices`."""
@@ -77,6 +78,9 @@ def hal_open(
     from hal_mychip.device import MychipDevice
 
     return MychipDevice(spec, kind=kind, serial=serial, profile=profile, seed=seed, options=options)
+
+
+# endregion
 
 
 # region: evidence
