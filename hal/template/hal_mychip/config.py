@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
-
 from hal.config import OpenOptions, array, setting
 from hal.errors import Problem
+from numpy.typing import NDArray
 
 # region: limits
 CORES = 4

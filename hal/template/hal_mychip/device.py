@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from hal.device import Device, Reset
 from hal.fit import Finding
 from hal.intake import Checked
@@ -14,6 +12,8 @@ from hal.mapping import Mapping
 from hal.pace import Pace
 from hal.probes import feeding
 from hal.recorder import Recorder
+from numpy.typing import NDArray
+
 from hal_mychip.config import CORES, NEURONS_PER_CORE, MychipConfig, MychipOpenOptions
 from hal_mychip.emulator import Emulator
 

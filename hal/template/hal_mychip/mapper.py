@@ -8,8 +8,6 @@ from typing import Any
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
-
 from hal import nodes
 from hal.config import MapOptions
 from hal.events import Port, Probe
@@ -19,6 +17,8 @@ from hal.mapping import Losses, Mapping, Placement, plain_fates
 from hal.model import Model, Projection
 from hal.notes import Notes, Only
 from hal.stepping import PerStep, per_step
+from numpy.typing import NDArray
+
 from hal_mychip import config
 from hal_mychip.config import Block, MychipConfig
 

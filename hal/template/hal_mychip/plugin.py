@@ -12,6 +12,7 @@ from hal.device import Clock, DeviceSpec
 from hal.evidence import Evidence, read_vectors
 from hal.fit import Observable, Resource
 from hal.hookspecs import hookimpl
+
 from hal_mychip import config
 
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@
 from itertools import pairwise
 from typing import Any
 
+import hal
 import numpy as np
 import pytest
-
-import hal
 from hal import nodes
+
 from hal_mychip.config import CHANNELS, NEURONS
 
 MS = 1_000_000
