@@ -128,7 +128,7 @@ def _write(names: Names, target: Path) -> list[str]:
     try:
         # not a project that only its maker may enter
         made.chmod(0o777 & ~_umask())
-        for source in _files():
+        for source in template_files():
             path = made / names.replaced(source.relative_to(TEMPLATE).as_posix())
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(names.replaced(_unmarked(source.read_text(encoding="utf-8"))), encoding="utf-8")
@@ -148,7 +148,7 @@ def _umask() -> int:
     return mask
 
 
-def _files() -> list[Path]:
+def template_files() -> list[Path]:
     """The files of the template, without what its use has left there."""
     found = []
     for folder, below, names in os.walk(TEMPLATE):

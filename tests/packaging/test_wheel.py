@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from hal.cli.newplugin import TEMPLATE, template_files
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -43,16 +45,11 @@ def test_every_package_is_typed(wheel: Path) -> None:
 
 def test_the_template_of_a_plugin_is_whole_and_clean(wheel: Path) -> None:
     """Hidden files, too; and nothing that its tests or its use have left."""
-    # beside an installed wheel there is no source tree to compare with
-    template = ROOT / "hal" / "template"
     with zipfile.ZipFile(wheel) as archive:
         there = {name for name in archive.namelist() if name.startswith("hal/template/")}
-    own = (path.relative_to(template) for path in template.rglob("*") if path.is_file())
-    wanted = {path.as_posix() for path in own if not any(part == "__pycache__" for part in path.parts)}
-    if wanted:
-        assert there == {f"hal/template/{name}" for name in wanted}
-    assert {"hal/template/pyproject.toml", "hal/template/.github/workflows/conform.yml"} <= there
-    assert not any("__pycache__" in name or name.endswith(".pyc") for name in there)
+    wanted = {f"hal/template/{path.relative_to(TEMPLATE).as_posix()}" for path in template_files()}
+    assert there == wanted
+    assert {"hal/template/pyproject.toml", "hal/template/.github/workflows/conform.yml"} <= wanted
 
 
 def test_both_commands_and_the_licence(wheel: Path) -> None:
