@@ -160,8 +160,8 @@ def registers() -> Any:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"target": [0, 1, 2, 9]}, "no such neuron"),
-        ({"target": [0, 1, 2, 0], "late": [0, 0, 0, 0]}, "is late"),
+        ({"target": [0, 1, 2, 9]}, "no such neuron in populations"),
+        ({"target": [0, 1, 2, 0], "late": [0, 0, 0, 0]}, "or its own, is late"),
         ({"first": [0, 1, 2, 3, 4, 4, 5]}, "rises from 0"),
         ({"first": [0, 1, 2, 3, 2, 4, 4]}, "rises from 0"),
         ({"first": [1, 1, 2, 3, 4, 4, 4]}, "rises from 0"),

@@ -74,15 +74,17 @@ class MychipConfig:
         if self.target.size > SYNAPSES:
             yield Problem("more than the chip has", "target", value=self.target.size, limit=SYNAPSES)
         if self.target.max(initial=-1) >= neurons:
-            yield Problem("no such neuron", "target", value=int(self.target.max()), limit=neurons - 1)
+            yield Problem(
+                "there is no such neuron in populations", "target", value=int(self.target.max()), limit=neurons - 1
+            )
         steps = np.diff(self.first, prepend=0, append=self.target.size)
         if (steps < 0).any() or steps[0] or steps[-1]:
-            yield Problem("rises from 0 to the number of synapses", "first", limit=self.target.size)
+            yield Problem("rises from 0 to the length of target", "first", limit=self.target.size)
         elif self.first.size == channels + neurons + 1 and self.late.size == self.target.size:
             # neurons are updated from address 0 on: what is not late must still be to come
             source = np.repeat(np.arange(-channels, neurons), np.diff(self.first))
             if ((self.target <= source) & (self.late == 0)).any():
-                yield Problem("a synapse to an earlier neuron, or to itself, is late", "late")
+                yield Problem("a synapse whose target is an earlier neuron, or its own, is late", "late")
 
 
 # endregion

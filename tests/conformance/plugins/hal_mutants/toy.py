@@ -17,7 +17,7 @@ from hal_ideal.plugin import SPEC as IDEAL
 LIMITS = {"neurons": 1024, "synapses": 16384, "inputs": 256}
 EVENTS_PER_STEP = 64
 """Of all Inputs together; what comes later in the step, or in a later Input, is dropped."""
-STEPS = 64
+STEPS = 512
 
 SPEC = attrs.evolve(
     IDEAL,
