@@ -97,7 +97,8 @@ def time_constant(rule: Rule, decay: Float, dt_ns: int) -> Float:
     Infinite for a factor of 1. Chips that hold other factors than were asked for realise another tau.
     """
     with np.errstate(divide="ignore"):
-        ratio = -np.log(decay) if rule.decay == "exp" else 1.0 - decay
+        # no minus: -log(1) would be a zero below zero, and its inverse minus infinity
+        ratio = np.log(1.0 / decay) if rule.decay == "exp" else 1.0 - decay
         dt = step_in(rule.tau_unit, dt_ns)
         return np.asarray((dt * dt if rule.tau_unit == "s*dt" else dt) / ratio)
 
