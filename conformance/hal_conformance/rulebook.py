@@ -24,7 +24,7 @@ Body = Callable[["Context"], None]
 
 GROUPS: Final = ("LOAD", "SPEC", "CONF", "MAP", "RUN", "REC", "RST", "ERR", "STIM", "LIM", "ROUT", "OVR", "AGR", "VEC")
 """What the letters of an id may be, in the order in which checks run."""
-LIMIT_S: Final = 60.0
+LIMIT_S: Final = 120.0
 """Wall seconds a check may take; emulators that compile on first use need some of it."""
 
 _ID: Final = re.compile(r"([A-Z]+)-([0-9]{3})")
