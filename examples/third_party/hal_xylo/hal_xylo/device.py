@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,8 @@ from hal.events import Probe
 from hal.fit import Finding
 from hal.intake import Checked
 from hal.mapping import Mapping
+from hal.pace import Pace
+from hal.probes import feeding
 from hal.recorder import Recorder
 from hal_xylo.config import RunConfig, XyloConfig
 from hal_xylo.cycles import Load
@@ -21,11 +22,9 @@ from hal_xylo.emulator import Core, Result
 from hal_xylo.limits import MAX_INPUT
 from hal_xylo.options import XyloOpenOptions
 
-FIRST_CHUNK = 64
-"""Steps handed to the emulator at first; the number follows what takes about CHUNK_S."""
-CHUNK_S = 0.03
-"""Wall seconds between two hand-overs to the recorder."""
-LONGEST_CHUNK = 1 << 10
+FIRST_PIECE = 64
+"""Steps handed to the emulator at first."""
+LONGEST_PIECE = 1 << 10
 """So that memory stays the same however long a run is."""
 
 I32 = NDArray[np.int32]
@@ -43,7 +42,7 @@ class XyloDevice(Device):
         self._core = Core(self._config.registers())
         self._cost = Load.of(self._config)
         self._places = _places(self._config)
-        self._chunk = FIRST_CHUNK
+        self._pace = Pace(FIRST_PIECE, most=LONGEST_PIECE)
 
     def _reset(self, mode: Reset) -> None:
         self._core.reset()
@@ -54,37 +53,24 @@ class XyloDevice(Device):
         when, channel = self._events(stimulus)
         probes = [probe for probe in self.mapping.record if probe.variable != "spikes"]
         sampled = [probe for probe in probes if probe.every_ns is not None]
-        outlets = self._outlets()
+        before = feeding(self.mapping)
         tally = _Tally(step_ns, self._cycles_per_step())
-        start = 0
-        while start < steps:
-            began = time.perf_counter()
-            n = min(self._chunk, steps - start)
+        for start, n in self._pace.pieces(steps):
             low, high = np.searchsorted(when, (start, start + n))
             raster = np.zeros((n, self._core.inputs), np.int32)
             np.add.at(raster, (when[low:high] - start, channel[low:high]), 1)
             result = self._core.run(raster, trace=bool(sampled))
-            self._deliver(result, start, outlets, recorder)
+            self._deliver(result, start, before, recorder)
             for probe in sampled:
                 self._sample(probe, result, start, recorder)
-            late = self._late(result)
-            tally.add(result, late, start)
-            start += n
-            recorder.advance(start * step_ns)
-            self._adapt(time.perf_counter() - began)
+            tally.add(result, self._late(result), start)
+            recorder.advance((start + n) * step_ns)
         recorder.count("events_in", [when.size])
         recorder.count("pending", [self._core.pending])
         tally.report(recorder)
         for probe in probes:
             if probe.every_ns is None and steps:
                 recorder.sample(probe.node, probe.variable, np.array([duration_ns - 1]), self._final(probe)[None, :])
-
-    def _adapt(self, took_s: float) -> None:
-        """Grow or shrink the chunk; results do not depend on it."""
-        if took_s < CHUNK_S / 2:
-            self._chunk = min(2 * self._chunk, LONGEST_CHUNK)
-        elif took_s > 2 * CHUNK_S:
-            self._chunk = max(self._chunk // 2, 1)
 
     # --- in and out ----------------------------------------------------------------------------------------------
 
@@ -99,37 +85,24 @@ class XyloDevice(Device):
         order = np.argsort(t, kind="stable")
         return t[order], c[order]
 
-    def _outlets(self) -> dict[str, list[tuple[bool, int, int]]]:
-        """Recorded names with what gives their spikes: (whether output neurons, first, how many)."""
-        model = self.mapping.on_chip
-        out = {}
-        for name in self.recorded_events():
-            sources = [name]
-            if model is not None and name in model.outputs:
-                sources = [p.source for p in model.projections() if p.target == name]
-            out[name] = [self._places[source] for source in sources]
-        return out
-
-    def _deliver(
-        self, result: Result, start: int, outlets: dict[str, list[tuple[bool, int, int]]], recorder: Recorder
-    ) -> None:
-        """Spikes of a chunk: n spikes of a neuron in a step are n equal rows."""
-        for name, places in outlets.items():
+    def _deliver(self, result: Result, start: int, before: dict[str, tuple[str, ...]], recorder: Recorder) -> None:
+        """Spikes of a piece: n spikes of a neuron in a step are n equal rows."""
+        for name, sources in before.items():
             # several populations of one Output add up, element by element
-            parts = [
-                (result.spikes_out if readout else result.spikes)[:, first : first + size].astype(np.int64)
-                for readout, first, size in places
-            ]
-            counts = sum(parts[1:], parts[0])
-            row, index = np.nonzero(counts)
-            many = counts[row, index]
+            parts = []
+            for readout, first, size in (self._places[source] for source in sources):
+                counts = result.spikes_out if readout else result.spikes
+                parts.append(counts[:, first : first + size].astype(np.int64))
+            total = sum(parts[1:], parts[0])
+            row, index = np.nonzero(total)
+            many = total[row, index]
             t = (np.repeat(row, many) + start) * self._config.step_ns
             recorder.emit(name, t, np.repeat(index, many))
 
     # --- states --------------------------------------------------------------------------------------------------
 
     def _sample(self, probe: Probe, result: Result, start: int, recorder: Recorder) -> None:
-        """The rows of a chunk that fall on the probe's period."""
+        """The rows of a piece that fall on the probe's period."""
         every = int(probe.every_ns or 0) // self._config.step_ns
         rows = np.arange(-start % every, len(result.spikes), every)
         if not rows.size or result.trace is None:
@@ -183,7 +156,7 @@ class _Tally:
         self.late: list[list[int]] = []
 
     def add(self, result: Result, late: NDArray[np.bool_], start: int) -> None:
-        """A chunk that begins with step `start`."""
+        """A piece that begins with step `start`."""
         for name, values in (
             ("events_out", result.spikes_out),
             ("synops", result.synops),

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from hal import nodes
 from hal.errors import ConfigError, DoesNotFitError, Problem
 from hal.events import Port, Probe
 from hal.fit import Finding, FitReport, FitRow
 from hal.mapper import Mapper, Plan
-from hal.mapping import Fate, Mapping, Placement
+from hal.mapping import Mapping, Placement, plain_fates
 from hal.model import Model
 from hal_xylo import limits, realised
 from hal_xylo.accounts import Account
@@ -69,7 +68,7 @@ class XyloMapper(Mapper):
             findings=findings,
             config=config,
             placement=_placement(config),
-            fates=_fates(model, stored),
+            fates=plain_fates(model),
             losses=realised.losses(stored, kept),
             realised=kept,
             step_ns=dt_ns,
@@ -224,19 +223,6 @@ def _placement(config: XyloConfig) -> Placement:
             parts.append({"node": run.name, "index": index, "core": core, "neuron": base + index})
             base += run.size
     return Placement.build(parts)
-
-
-def _fates(model: Model, stored: list[Stored]) -> list[Fate]:
-    fates = {name: Fate(node=name, fate="folded") for name in (*model.inputs, *model.outputs)}
-    for s in stored:
-        fates[s.layer.name] = Fate(node=s.layer.name, fate="chip")
-        for connection in s.layer.inputs:
-            name = connection.node.name
-            fates.setdefault(name, Fate(node=name, fate="folded", onto=s.layer.name, reason="weights"))
-    for node in model.nodes.values():
-        if isinstance(node, nodes.Flatten):
-            fates.setdefault(node.name, Fate(node=node.name, fate="folded", reason="order of channels or neurons"))
-    return list(fates.values())
 
 
 def _latencies(model: Model, stored: list[Stored], dt_ns: int) -> dict[str, int]:

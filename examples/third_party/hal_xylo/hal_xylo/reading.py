@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 
 from hal import nodes
 from hal.model import Model, Projection
+from hal.notes import Only
 from hal.stepping import PerStep, per_step
 from hal_xylo import limits
 from hal_xylo.graph import WEIGHTED, Graph
@@ -25,6 +26,50 @@ from hal_xylo.options import XyloMapOptions
 Float = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
+_TAKES: Final = "a spike takes the threshold off, in its own step"
+RULES: Final = (
+    Only(
+        field="spike_reset",
+        keeps=("subtract", "subtract_n"),
+        reason=_TAKES,
+        realised="subtract_n",
+        approximate="reset",
+    ),
+    Only(field="reset_delay", keeps=(0,), reason=_TAKES, realised=0, approximate="reset"),
+    Only(
+        field="fires_on",
+        keeps=("new",),
+        reason="spikes come of the membrane as it is after the input",
+        realised="new",
+        approximate="reset",
+    ),
+    Only(
+        field="compare",
+        keeps=(">=",),
+        reason="the chip fires at the threshold, too",
+        realised=">=",
+        otherwise="changed",
+    ),
+)
+HIDDEN: Final = (
+    Only(
+        field="spikes_per_step",
+        keeps=("many",),
+        reason=f"a hidden neuron fires up to {limits.MAX_SPIKES} times a step, once per threshold that it holds",
+        realised=f"up to {limits.MAX_SPIKES}",
+        otherwise="changed",
+    ),
+)
+OUTPUTS: Final = (
+    Only(
+        field="spikes_per_step",
+        keeps=("one",),
+        reason="an output neuron fires once a step; what is left above the threshold fires in the next",
+        realised=limits.MAX_SPIKES_OUT,
+        otherwise="changed",
+    ),
+)
+"""What the chip keeps of a rule, and what becomes of all else."""
 TIE: Final = 1e-9
 """Relative difference from which a factor counts as another one."""
 
@@ -170,26 +215,10 @@ class Reader(Graph):
     def _rule(self, name: str, numbers: PerStep, readout: bool) -> None:
         """What the chip does with a membrane, against what the rule asks."""
         rule, say = numbers.rule, self.notes
-        takes = "a spike takes the threshold off, in its own step"
-        if rule.spike_reset in ("value", "discard_update"):
-            say.approximated("reset", name, "spike_reset", takes, rule.spike_reset, "subtract_n")
-        elif rule.spike_reset == "subtract" and rule.spikes_per_step == "many":
-            say.say("changed", name, "spike_reset", takes + ", every one of several", "subtract", "subtract_n")
-        if rule.reset_delay:
-            say.approximated("reset", name, "reset_delay", takes, rule.reset_delay, 0)
-        if rule.fires_on == "old":
-            say.approximated(
-                "reset", name, "fires_on", "spikes come of the membrane as it is after the input", "old", "new"
-            )
-        most = limits.MAX_SPIKES_OUT if readout else limits.MAX_SPIKES
-        if rule.spikes_per_step == "many" and readout:
-            reason = "an output neuron fires once a step; what is left above the threshold fires in the next"
-            say.say("changed", name, "spikes_per_step", reason, "many", most)
-        elif rule.spikes_per_step == "one" and not readout:
-            reason = f"a hidden neuron fires up to {most} times a step, once per threshold that it holds"
-            say.say("changed", name, "spikes_per_step", reason, "one", f"up to {most}")
-        if rule.compare == ">":
-            say.say("changed", name, "compare", "the chip fires at the threshold, too", ">", ">=")
+        say.only(name, rule, (*RULES, *(OUTPUTS if readout else HIDDEN)))
+        if rule.spike_reset == "subtract" and rule.spikes_per_step == "many":
+            reason = "every one of several spikes takes the threshold off"
+            say.say("changed", name, "spike_reset", reason, "subtract", "subtract_n")
         if not np.isneginf(numbers.v_min).all():
             wanted = float(numbers.v_min.max())
             reason = "the membrane has no lower bound but that of 16 bits"
@@ -266,22 +295,22 @@ class Reader(Graph):
             names = ", ".join(node.name for node in weights)
             hint = "multiply them into one"
             self.notes.refuse(weights[1].name, "weight", f"weights in a row: {names}", len(weights), 1, hint)
-        if len(weights) != 1 or others:
+        labelled = p.labels()
+        if labelled is None:
             return None
+        node, labels = labelled
         matrix = p.matrix()
-        (node,) = weights
-        numbered = attrs.evolve(node, weight=(np.arange(node.weight.size) + 1.0).reshape(node.weight.shape))
-        path = tuple(numbered if step is node else step for step in p.path)
-        there = csr_array((np.ones(matrix.nnz), matrix.indices, matrix.indptr), matrix.shape)
-        labels = csr_array(attrs.evolve(p, path=path).matrix().multiply(there))
-        labels.sort_indices()
+        # a label for each entry that is there, in the order of the entries
+        there = csr_array((np.ones(matrix.nnz, np.int64), matrix.indices, matrix.indptr), matrix.shape)
+        own = csr_array(labels.multiply(there))
+        own.sort_indices()
         rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
         entries = csr_array((matrix.data * gain[rows], matrix.indices, matrix.indptr), matrix.shape)
         return Connection(
             source=p.source,
             node=node,
             entries=entries,
-            label=labels.data.astype(np.int64) - 1,
+            label=own.data.astype(np.int64) - 1,
             synapse=int(node.name in self.options.synapse2),
             gain=gain,
         )

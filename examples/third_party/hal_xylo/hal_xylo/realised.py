@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hal.fit import Finding
 from hal.mapping import Losses
 from hal.model import Model
-from hal.stepping import PerStep, per_step, step_in
+from hal.stepping import PerStep, per_step, time_constant
 from hal_xylo import limits
 from hal_xylo.storing import Stored
 
@@ -61,10 +61,7 @@ def _keep(dash: NDArray[np.int64]) -> Float:
 
 def _tau(given: Any, numbers: PerStep, chip: Float, model: Float, dt_ns: int) -> Float:
     """The time constant that the chip's factor means in the file's unit; as given where that is the model's factor."""
-    rule = numbers.rule
-    ratio = -np.log(chip) if rule.decay == "exp" else 1.0 - chip
-    dt = step_in(rule.tau_unit, dt_ns)
-    tau = (dt * dt if rule.tau_unit == "s*dt" else dt) / ratio
+    tau = time_constant(numbers.rule, chip, dt_ns)
     return np.asarray(np.where(np.isclose(chip, model, rtol=1e-9, atol=0.0), np.ravel(given), tau))
 
 
