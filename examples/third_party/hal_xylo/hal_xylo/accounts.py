@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingABC
 
 import numpy as np
+from hal.fit import FitRow
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hal.fit import FitRow
 from hal_xylo.cycles import Load
 from hal_xylo.limits import Part
 from hal_xylo.options import XyloMapOptions

@@ -11,10 +11,10 @@ from typing import Any
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
-
 from hal.config import array, setting
 from hal.errors import Problem
+from numpy.typing import NDArray
+
 from hal_xylo import limits
 from hal_xylo.registers import Registers
 

@@ -6,8 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from hal.device import Device, Reset
 from hal.events import Probe
 from hal.fit import Finding
@@ -16,6 +14,8 @@ from hal.mapping import Mapping
 from hal.pace import Pace
 from hal.probes import feeding
 from hal.recorder import Recorder
+from numpy.typing import NDArray
+
 from hal_xylo.config import RunConfig, XyloConfig
 from hal_xylo.cycles import Load
 from hal_xylo.emulator import Core, Result

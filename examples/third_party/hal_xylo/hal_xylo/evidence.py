@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
-
 from hal import nodes
 from hal.events import events
 from hal.evidence import Evidence, Limit, Overload, read_vectors
 from hal.model import Model
 from hal.semantics import Semantics
+from numpy.typing import NDArray
+
 from hal_xylo import limits
 from hal_xylo.limits import Part
 

@@ -10,6 +10,7 @@ from typing import Final
 from hal import nodes
 from hal.model import Model, Projection
 from hal.notes import Notes
+
 from hal_xylo import limits
 from hal_xylo.limits import Part
 from hal_xylo.options import XyloMapOptions

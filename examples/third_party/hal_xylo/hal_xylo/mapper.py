@@ -6,13 +6,13 @@ from collections.abc import Mapping as MappingABC
 from typing import Any
 
 import numpy as np
-
 from hal.errors import ConfigError, DoesNotFitError, Problem
 from hal.events import Port, Probe
 from hal.fit import Finding, FitReport, FitRow
 from hal.mapper import Mapper, Plan
 from hal.mapping import Mapping, Placement, plain_fates
 from hal.model import Model
+
 from hal_xylo import limits, realised
 from hal_xylo.accounts import Account
 from hal_xylo.config import RunConfig, XyloConfig

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
-
 from hal import config
 from hal.config import setting
 from hal.errors import Problem
+
 from hal_xylo.limits import CLOCK_HZ, MAX_DASH
+
+
+def _names(given: Any) -> Any:
+    """Lists of names as tuples, and a single name as one; what is no mapping is kept, to be refused."""
+    if not isinstance(given, Mapping):
+        return given
+    tuples = {str: lambda name: (name,), list: tuple}
+    return {key: tuples.get(type(names), lambda same: same)(names) for key, names in given.items()}
 
 
 @attrs.frozen(kw_only=True)
@@ -42,6 +50,7 @@ class XyloMapOptions(config.MapOptions):
     alias: Mapping[str, tuple[str, ...]] = setting(
         doc="hidden population -> populations of its size that copy its spikes within the step; NIR has none",
         factory=dict,
+        converter=_names,
     )
     fan_out: int | None = setting(
         None,

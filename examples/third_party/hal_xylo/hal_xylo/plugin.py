@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hal.device import Clock, Column, DeviceSpec
 from hal.fit import Observable
 from hal.hookspecs import hookimpl
+
 from hal_xylo.config import XyloConfig
 from hal_xylo.limits import PARTS, Part
 from hal_xylo.options import XyloMapOptions, XyloOpenOptions
@@ -14,6 +15,7 @@ from hal_xylo.resources import resources
 
 if TYPE_CHECKING:
     from hal.evidence import Evidence
+
     from hal_xylo.device import XyloDevice
     from hal_xylo.mapper import XyloMapper
 

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
-
 from hal import nodes
 from hal.model import Model, Projection
 from hal.notes import Only
 from hal.stepping import PerStep, per_step
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
 from hal_xylo import limits
 from hal_xylo.graph import WEIGHTED, Graph
 from hal_xylo.limits import Part

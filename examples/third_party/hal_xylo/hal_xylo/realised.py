@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
-
 from hal.fit import Finding
 from hal.mapping import Losses
 from hal.model import Model
 from hal.stepping import PerStep, per_step, time_constant
+from numpy.typing import NDArray
+
 from hal_xylo import limits
 from hal_xylo.storing import Stored
 

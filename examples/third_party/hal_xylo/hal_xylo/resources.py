@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hal.fit import Resource
+
 from hal_xylo import limits
 from hal_xylo.limits import Part
 

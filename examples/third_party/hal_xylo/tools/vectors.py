@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-
 from hal.events import raster
 from hal.evidence import write_vector
 from hal.semantics import Semantics
