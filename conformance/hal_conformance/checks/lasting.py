@@ -10,7 +10,7 @@ import numpy as np
 
 from hal.device import Device, Reset
 from hal.errors import ConfigError, DeviceTimeoutError
-from hal.events import Records, events
+from hal.events import Records, Signal, events
 from hal.recorder import MemoryRecorder
 from hal_conformance.checks.load import closed
 from hal_conformance.context import STEP_NS, STEPS, Context, silence
@@ -131,9 +131,14 @@ def check_within_steps(ctx: Context) -> None:
 def check_ports(ctx: Context) -> None:
     """Given the chip's own ports, when they are fed or left out, then silence is the default and faults are named."""
     ctx.measure("ports", ", ".join(port.name for port in ctx.spec.ports) or "none")
-    device = ctx.loaded()
+    fed = {ctx.witness.input: ctx.stimulus()}
+    device, mapping = ctx.loaded(), ctx.mapping()
     for port in ctx.spec.ports:
-        ctx.run(device, {port.name: silence()}, STEP_NS)
+        quiet = silence() if port.kind == "events" else Signal(np.zeros(1, np.int64), np.zeros((1, port.size)))
+        one, other = (
+            ctx.run(ctx.loaded(mapping), stimulus, STEPS * STEP_NS) for stimulus in (fed, {**fed, port.name: quiet})
+        )
+        ctx.equal(f"{port.name} left out, and fed with silence", one, other)
         if port.kind == "events":
             size = int(np.prod(port.shape))
             beyond = {port.name: events([0], [size])}
@@ -159,8 +164,9 @@ def check_closing_anywhere(ctx: Context) -> None:
         if f"reset.{mode.value}" in ctx.capabilities:
             states[f"after reset to {mode.name}"] = device = ctx.loaded()
             device.reset(mode)
-    for device in states.values():
+    for told, device in states.items():
         device.close()
+        demand(device.state == "closed", f"{told}: a device that was closed is in state {device.state!r}")
         closed(ctx, device)
         device.close()
     recording = ctx.run(ctx.loaded(), stimulus, STEPS * STEP_NS)
