@@ -170,7 +170,7 @@ class Mapper(ABC):
             record=wanted,
             step_ns=plan.step_ns,
             speedup=plan.speedup,
-            latency_ns={name: delay for name, delay in plan.latency_ns.items() if name in model.nodes},
+            latency_ns=self._latencies(model, plan, back),
             on_chip=chip,
             front=front,
             back=back,
@@ -259,7 +259,7 @@ class Mapper(ABC):
         return findings + list(model.notes)
 
     def _nothing_left(self, model: Model, chip: Model) -> list[Finding]:
-        """What is to be said where the host takes in or gives out analog values, and no neurons are left for the chip."""
+        """What is to be said where analog values are left to the host, and no neurons are left for the chip."""
         if any(node.population and node.name not in chip.inputs for node in chip.nodes.values()):
             return []
         analog = {
@@ -278,6 +278,17 @@ class Mapper(ABC):
             for word, names in analog.items()
             if names and word not in self.spec.capabilities
         ]
+
+    def _latencies(self, model: Model, plan: Plan, back: Model | None) -> dict[str, int]:
+        """By node; what the host computes behind the chip is as late as what it is computed from."""
+        late = {name: delay for name, delay in plan.latency_ns.items() if name in model.nodes}
+        if back is None:
+            return late
+        for name in back.order():
+            delay = max((late.get(source, 0) for source in back.predecessors(name)), default=0)
+            if delay:
+                late[name] = delay
+        return late
 
     def _fates(
         self, model: Model, planned: tuple[Fate, ...], front: Model | None, back: Model | None

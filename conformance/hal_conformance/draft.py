@@ -34,7 +34,9 @@ class Feature:
 
     form: which way of using it; features of the same form are alternatives, of which a device takes the first it can.
     node: where the need is, as a refusal says it. record: populations to probe. others: the cases with other answers,
-    each in place of `cases` as a whole, by the field that a device lists as changed when it answers so.
+    each in place of `cases` as a whole, by the field that a device lists as changed when it answers so. without: models
+    that lack what the feature adds; where a case says no answer, that of the device is nearer to `ideal` on the model
+    than to `ideal` on any of these.
     """
 
     form: str
@@ -43,6 +45,7 @@ class Feature:
     cases: tuple[Case, ...]
     record: tuple[str, ...] = ()
     others: Mapping[str, tuple[Case, ...]] = attrs.field(factory=dict)
+    without: Mapping[str, Model] = attrs.field(factory=dict)
 
 
 class Draft:
@@ -89,6 +92,11 @@ class Draft:
         self._edges += [(source, name) for source in sources]
         return name
 
+    def drop(self, name: str) -> None:
+        """Take a node out again, and its edges."""
+        del self._nodes[name]
+        self._edges = [edge for edge in self._edges if name not in edge]
+
     def model(self, **semantics: Any) -> Model:
         """What was drawn; `semantics` as in the witness, but for these fields."""
         said: Semantics = attrs.evolve(self.witness.model.semantics, **semantics)
@@ -111,5 +119,3 @@ def at(*pairs: tuple[int, int]) -> Records:
     """Events from (step, index)."""
     steps = np.array([step for step, _ in pairs], np.int64)
     return events(steps * STEP_NS, np.array([index for _, index in pairs], np.int64))
-
-

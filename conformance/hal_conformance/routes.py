@@ -269,7 +269,9 @@ def _delayed(witness: Witness, form: str, source: str, steps: np.ndarray[tuple[i
     rng = np.random.default_rng(1)
     # far enough apart that no two meet after their delays
     when = np.arange(0, 60, 2 + int(np.ptp(steps)))
-    stimulus = at(*((int(step), int(rng.integers(channels))) for step, channels in zip(when, [4] * when.size, strict=True)))
+    stimulus = at(
+        *((int(step), int(rng.integers(channels))) for step, channels in zip(when, [4] * when.size, strict=True))
+    )
     length = int(when[-1]) + int(steps.max()) + TAIL_STEPS
     return Feature(
         form=form,

@@ -22,7 +22,24 @@ if TYPE_CHECKING:
 
 Body = Callable[["Context"], None]
 
-GROUPS: Final = ("LOAD", "SPEC", "CONF", "MAP", "NEUR", "ROUT", "DLY", "SIG", "RUN", "REC", "RST", "NOIS", "PROF", "LRN", "ERR", "STIM")
+GROUPS: Final = (
+    "LOAD",
+    "SPEC",
+    "CONF",
+    "MAP",
+    "NEUR",
+    "ROUT",
+    "DLY",
+    "SIG",
+    "RUN",
+    "REC",
+    "RST",
+    "NOIS",
+    "PROF",
+    "LRN",
+    "ERR",
+    "STIM",
+)
 """What the letters of an id may be, in the order in which checks run."""
 LIMIT_S: Final = 60.0
 """Wall seconds a check may take; emulators that compile on first use need some of it."""

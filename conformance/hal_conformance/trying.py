@@ -8,7 +8,9 @@ from typing import Final
 import numpy as np
 
 from hal.errors import ConfigError, DoesNotFitError
+from hal.events import Records
 from hal.mapping import Mapping
+from hal.model import Model
 from hal.recording import Recording
 from hal_conformance.context import STEP_NS, Context
 from hal_conformance.draft import Case, Feature
@@ -64,6 +66,9 @@ def taken(ctx: Context, word: str, features: Iterable[Feature]) -> Iterator[tupl
 
 def answered(ctx: Context, feature: Feature, mapping: Mapping) -> None:
     """Fail unless the answers are those wanted, or those of a field that the device lists as changed."""
+    if feature.without:
+        _nearer(ctx, feature, mapping)
+        return
     changed = {finding.field for finding in mapping.fit.changed}
     choices = [feature.cases, *(cases for field, cases in feature.others.items() if field in changed)]
     first: ConformanceFailure | None = None
@@ -93,6 +98,32 @@ def _case(ctx: Context, feature: Feature, mapping: Mapping, case: Case) -> None:
         _sampled(ctx, what, recording, mapping, name, np.asarray(values, np.float64))
 
 
+def _nearer(ctx: Context, feature: Feature, mapping: Mapping) -> None:
+    """Fail unless the answer is nearer to what the device says it computes than to what lacks the feature."""
+    realised = mapping.realised_model()
+    for case in feature.cases:
+        given = ctx.run(ctx.loaded(mapping), case.stimulus, case.steps * STEP_NS).spikes
+        answers = {label: _reference(ctx, model, case) for label, model in feature.without.items()}
+        wanted = _reference(ctx, feature.model if realised is None else realised, case)
+        for name, train in wanted.items():
+            late = mapping.latency_ns.get(name, 0)
+            near = ctx.share(given[name], train, late)
+            ctx.measure(f"{feature.form}: agreement", round(near, 4))
+            for label, other in answers.items():
+                far = ctx.share(given[name], other[name], late)
+                demand(
+                    near > far,
+                    f"{feature.form}, {case.what}: {name!r} agrees in {near:.1%} of its spikes with ideal, and in "
+                    f"{far:.1%} with ideal of {label}",
+                )
+
+
+def _reference(ctx: Context, model: Model, case: Case) -> dict[str, Records]:
+    mapper, ideal = ctx.reference()
+    ideal.load(mapper.map(model))
+    return dict(ctx.run(ideal, case.stimulus, case.steps * STEP_NS).spikes)
+
+
 def _sampled(
     ctx: Context,
     what: str,
@@ -105,9 +136,16 @@ def _sampled(
     signal = recording.signals[name]
     steps = recording.duration_ns // STEP_NS
     times = (np.arange(steps) * STEP_NS).tolist()
-    demand(signal.t.tolist() == times, f"{what}: {name!r} has {signal.t.size} rows at {signal.t[:3].tolist()}..., "
-           f"wanted is one for each of {steps} steps")
+    demand(
+        signal.t.tolist() == times,
+        f"{what}: {name!r} has {signal.t.size} rows at {signal.t[:3].tolist()}..., "
+        f"wanted is one for each of {steps} steps",
+    )
     demand(signal.values.shape == wanted.shape, f"{what}: {name!r} has values of shape {signal.values.shape}")
+    dtype = mapping.model.semantics.rule(mapping.model.nodes[name]).dtype if mapping.model is not None else ""
+    demand(
+        signal.values.dtype == dtype, f"{what}: {name!r} has values of {signal.values.dtype}, the semantics say {dtype}"
+    )
     late = mapping.latency_ns.get(name, 0) // STEP_NS
     tolerance = TOLERANCE if ctx.spec.clock.kind == "clocked" else ROUGHLY
     off = np.abs(signal.values[late:] - wanted[: len(wanted) - late]) > tolerance
