@@ -1,4 +1,4 @@
-"""Drawing small networks in a witness's dialect, and what is asked of them: stimuli with answers known by arithmetic."""
+"""Drawing small networks in a witness's dialect, and what is asked of them: stimuli, and answers known beforehand."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ KINDS: Final = {
         {"no leak": {"tau_mem": np.inf}, "a current of one step": {"tau_syn": 1.0}},
     ),
 }
-INTEGRATORS: Final = (
+INTEGRATORS: Final[tuple[tuple[str, dict[str, float], dict[str, dict[str, float]]], ...]] = (
     ("I", {}, {}),
     ("LI", {"tau": TAU_STEPS}, {"no leak": {"tau": np.inf}}),
     (
@@ -163,7 +163,7 @@ def _integrating(
 
 
 def thresholding(witness: Witness, clocked: bool) -> Iterator[Feature]:
-    """Threshold units of 4 behind weights of 6 (or 4), 3 and 4: no event is remembered; equality is as the rule says."""
+    """Threshold units behind weights above, below and at it: nothing is remembered; equality is as the rule says."""
     for draft in both_forms(witness):
         source, shape = draft.input("input", 3), shape_of(3, draft.conv)
         units = nodes.Threshold(

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hal import nodes
 from hal.events import Records
 from hal_conformance.draft import Case, Draft, Feature, at, both_forms, strong_of
-from hal_conformance.witness import STEP_NS, TAIL_STEPS, WEAK, Witness, silence
+from hal_conformance.witness import CHANNELS, STEP_NS, TAIL_STEPS, WEAK, Witness, silence
 
 W: Final = float(WEAK)
 STEPS: Final = 24 + TAIL_STEPS
@@ -32,7 +33,7 @@ def routed(word: str, witness: Witness, words: frozenset[str] = ALL) -> Iterator
 
 
 def _eye(size: int, weight: float) -> list[list[float]]:
-    return (weight * np.eye(size)).tolist()
+    return [[weight * (row == column) for column in range(size)] for row in range(size)]
 
 
 def _case(what: str, wanted: Mapping[str, Records], **stimulus: Records) -> Case:
@@ -168,7 +169,7 @@ def _cycle_of_two(draft: Draft, words: frozenset[str]) -> Iterator[Feature]:
 
 
 def _fed_apart(outputs: tuple[str, str] | None) -> tuple[Case, ...]:
-    """The cases of two Inputs of two channels: west on neurons 2 and 3 of one Output, or each on an Output of its own."""
+    """Cases of two Inputs of two channels: west is on neurons 2 and 3 of one Output, or each has one of its own."""
     east, west = at((1, 0), (4, 1), (10, 0)), at((1, 1), (6, 0), (12, 1))
 
     def wanted(**given: Records) -> dict[str, Records]:
@@ -253,14 +254,14 @@ def delayed(witness: Witness) -> Iterator[Feature]:
     channels = witness.model.nodes[witness.input].size
     each = np.full(channels, float(DELAY_STEPS))
     yield _delayed(witness, "a Delay behind the Input", witness.input, each)
-    yield _delayed(witness, "a Delay of its own for each channel", witness.input, np.arange(channels)[::-1] + 1.0)
+    yield _delayed(witness, "a Delay of its own for each channel", witness.input, np.arange(channels, 0.0, -1.0))
     if len(witness.populations) > 1:
         name = witness.populations[0]
         each = np.full(witness.model.nodes[name].size, float(DELAY_STEPS))
         yield _delayed(witness, "a Delay between two populations", name, each)
 
 
-def _delayed(witness: Witness, form: str, source: str, steps: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Feature:
+def _delayed(witness: Witness, form: str, source: str, steps: NDArray[np.float64]) -> Feature:
     model = witness.model
     shape = model.nodes[source].output_shape
     node = nodes.Delay(name="late", input_shape=shape, output_shape=shape, delay=steps.reshape(shape))
@@ -269,9 +270,7 @@ def _delayed(witness: Witness, form: str, source: str, steps: np.ndarray[tuple[i
     rng = np.random.default_rng(1)
     # far enough apart that no two meet after their delays
     when = np.arange(0, 60, 2 + int(np.ptp(steps)))
-    stimulus = at(
-        *((int(step), int(rng.integers(channels))) for step, channels in zip(when, [4] * when.size, strict=True))
-    )
+    stimulus = at(*((int(step), int(rng.integers(CHANNELS))) for step in when))
     length = int(when[-1]) + int(steps.max()) + TAIL_STEPS
     return Feature(
         form=form,
@@ -293,7 +292,7 @@ def _after(
     witness: Witness,
     source: str,
     stimulus: Records,
-    steps: np.ndarray[tuple[int], np.dtype[np.float64]],
+    steps: NDArray[np.float64],
     length: int,
 ) -> dict[str, Records]:
     """The witness's own answer, with what leaves `source` held back."""

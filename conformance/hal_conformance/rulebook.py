@@ -23,22 +23,8 @@ if TYPE_CHECKING:
 Body = Callable[["Context"], None]
 
 GROUPS: Final = (
-    "LOAD",
-    "SPEC",
-    "CONF",
-    "MAP",
-    "NEUR",
-    "ROUT",
-    "DLY",
-    "SIG",
-    "RUN",
-    "REC",
-    "RST",
-    "NOIS",
-    "PROF",
-    "LRN",
-    "ERR",
-    "STIM",
+    *("LOAD", "SPEC", "CONF", "MAP", "NEUR", "ROUT", "DLY", "SIG", "RUN", "REC", "RST", "NOIS", "PROF", "LRN"),
+    *("ERR", "STIM"),
 )
 """What the letters of an id may be, in the order in which checks run."""
 LIMIT_S: Final = 60.0

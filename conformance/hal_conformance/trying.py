@@ -142,10 +142,10 @@ def _sampled(
         f"wanted is one for each of {steps} steps",
     )
     demand(signal.values.shape == wanted.shape, f"{what}: {name!r} has values of shape {signal.values.shape}")
-    dtype = mapping.model.semantics.rule(mapping.model.nodes[name]).dtype if mapping.model is not None else ""
-    demand(
-        signal.values.dtype == dtype, f"{what}: {name!r} has values of {signal.values.dtype}, the semantics say {dtype}"
-    )
+    model = mapping.model
+    dtype = "" if model is None else model.semantics.rule(model.nodes[name]).dtype
+    told = f"{what}: {name!r} has values of {signal.values.dtype}, the semantics say {dtype}"
+    demand(signal.values.dtype == dtype, told)
     late = mapping.latency_ns.get(name, 0) // STEP_NS
     tolerance = TOLERANCE if ctx.spec.clock.kind == "clocked" else ROUGHLY
     off = np.abs(signal.values[late:] - wanted[: len(wanted) - late]) > tolerance

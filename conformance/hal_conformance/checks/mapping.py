@@ -82,7 +82,7 @@ def check_large(ctx: Context) -> None:
 
 @check("MAP-004", level="silver")
 def check_undeclared(ctx: Context) -> None:
-    """Given a network with several faults, when mapped, then each is refused in one report, a missing step among them."""
+    """Given a network with several faults, when mapped, then all are in one report, a step nobody told among them."""
     if ctx.spec.clock.kind == "clocked":
         report = agree(ctx, "a model without a step", without_step(ctx.witness.model))
         demand(any(f.field == "dt_ns" for f in report.refused), f"a clocked device takes a model without dt: {report}")

@@ -66,12 +66,13 @@ def _sampled(ctx: Context) -> list[Observable]:
     return [o for o in ctx.spec.observables if o.variable != "spikes" and o.per == "neuron"]
 
 
-def _no_states(ctx: Context) -> None:
+def no_states(ctx: Context) -> None:
+    """Without `record.state`, a probe on a state is refused by that word."""
     name = ctx.witness.populations[0]
     refused("record.state", "a probe on v", lambda: ctx.mapping(record=[Probe(name, "v")]))
 
 
-@check("REC-003", level="silver", requires={"record.state"}, twin=_no_states)
+@check("REC-003", level="silver", requires={"record.state"}, twin=no_states)
 def check_states(ctx: Context) -> None:
     """Given a probe on each state variable, when run, then its last value comes, one per neuron, and spikes stay."""
     witness, name = ctx.witness, ctx.witness.populations[0]
@@ -112,7 +113,7 @@ def _probed(ctx: Context, probe: Probe) -> Mapping | None:
         return None
 
 
-@check("REC-004", level="silver", requires={"record.state"}, twin=_no_states)
+@check("REC-004", level="silver", requires={"record.state"}, twin=no_states)
 def check_periods(ctx: Context) -> None:
     """Given a probe with a period, when the device takes it, then there is one sample at each multiple of it."""
     witness, name = ctx.witness, ctx.witness.populations[0]

@@ -49,7 +49,7 @@ def check_inputs(ctx: Context) -> None:
 
 @check("ROUT-005", level="silver", requires={"route.outputs"}, twin=_twin("route.outputs"))
 def check_outputs(ctx: Context) -> None:
-    """Given two Outputs, when neurons behind both fire, then each comes back under its own name, with its own spikes."""
+    """Given two Outputs, when neurons before both fire, then each has its own spikes, under its own name."""
     _shown(ctx, "route.outputs")
 
 

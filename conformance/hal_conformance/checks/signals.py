@@ -40,5 +40,5 @@ def _no_values_out(ctx: Context) -> None:
 
 @check("SIG-002", level="silver", requires={"output.signal"}, twin=_no_values_out)
 def check_values_out(ctx: Context) -> None:
-    """Given an Output of values, when neurons before it fire, then it gives one row for each step, as it is after it."""
+    """Given an Output of values, when neurons fire, then it gives one row for each step, as it stands after it."""
     shown(ctx, "output.signal", given_out(ctx.witness, "neuron.integrator" in ctx.capabilities))
