@@ -99,18 +99,22 @@ def _case(ctx: Context, feature: Feature, mapping: Mapping, case: Case) -> None:
 
 
 def _nearer(ctx: Context, feature: Feature, mapping: Mapping) -> None:
-    """Fail unless the answer is nearer to what the device says it computes than to what lacks the feature."""
+    """Fail unless the answer is nearer to the model, as given or with the numbers realised, than without the feature.
+
+    Whether these numbers are true is not asked here.
+    """
     realised = mapping.realised_model()
+    models = [feature.model, *([] if realised is None else [realised])]
     for case in feature.cases:
         given = ctx.run(ctx.loaded(mapping), case.stimulus, case.steps * STEP_NS).spikes
+        wanted = [_reference(ctx, model, case) for model in models]
         answers = {label: _reference(ctx, model, case) for label, model in feature.without.items()}
-        wanted = _reference(ctx, feature.model if realised is None else realised, case)
-        for name, train in wanted.items():
+        for name in wanted[0]:
             late = mapping.latency_ns.get(name, 0)
-            near = ctx.share(given[name], train, late)
+            near = max(ctx.share(given[name], answer[name], late) for answer in wanted)
             ctx.measure(f"{feature.form}: agreement", round(near, 4))
-            for label, other in answers.items():
-                far = ctx.share(given[name], other[name], late)
+            for label, answer in answers.items():
+                far = ctx.share(given[name], answer[name], late)
                 demand(
                     near > far,
                     f"{feature.form}, {case.what}: {name!r} agrees in {near:.1%} of its spikes with ideal, and in "

@@ -23,7 +23,10 @@ def test_each_mutant_fails_the_checks_meant_for_it(mutants, mutant):
 
 
 def test_every_check_has_a_mutant(plugin):
+    from hal_mutants import catalogue
+
     met = {name for _, meant in plugin.MUTANTS.values() for name in meant}
+    met |= {name for mutant in catalogue.mutants().values() for name in mutant.meant}
     assert met | ELSEWHERE == {check.id for check in hal_conformance.catalogue()}
 
 
@@ -42,7 +45,7 @@ def test_the_same_device_unbroken_is_silver(mutants):
     report = hal_conformance.run("faithful")
     assert not report.bad, [(result.id, result.reason) for result in report.bad]
     assert report.level == "silver"
-    assert report.counts()["not-applicable"] == 0
+    assert set(report.ids("not-applicable")) == {"NOIS-001", "NOIS-002", "PROF-001", "LRN-001", "LRN-002"}
 
 
 def test_a_device_that_takes_its_time_and_says_so_is_silver(mutants):
@@ -56,7 +59,7 @@ def test_a_device_that_declares_little_and_refuses_the_rest_is_silver_too(mutant
     assert not report.bad, [(result.id, result.reason) for result in report.bad]
     assert report.level == "silver"
     refused = {result.id for result in report.results if result.outcome == "not-applicable"}
-    assert refused == {check.id for check in hal_conformance.catalogue() if check.requires}
+    assert refused == {check.id for check in hal_conformance.catalogue() if check.requires - {"neuron.if"}}
 
 
 @pytest.mark.parametrize("name", ["null", "refuses-all"])

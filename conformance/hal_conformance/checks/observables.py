@@ -68,7 +68,8 @@ def check_observables(ctx: Context) -> None:
             continue
         demand((probe.node, probe.variable) in recording.traces, f"{what} was taken; traces: {list(recording.traces)}")
         trace = recording.traces[probe.node, probe.variable]
-        columns = 1 if observable.per == "node" else witness.model.nodes[probe.node].size
+        size = witness.model.nodes[probe.node].size if probe.indices is None else len(probe.indices)
+        columns = 1 if observable.per == "node" else size
         rows = len(trace.t)
         demand(rows, f"{what}: no sample in {STEPS} steps")
         shape = trace.values.shape
@@ -86,7 +87,9 @@ def _recordable(ctx: Context, observable: Observable) -> tuple[Witness, Probe, M
         for name in reversed(witness.populations):
             if observable.types and witness.model.nodes[name].type not in observable.types:
                 continue
-            probe = Probe(name, observable.variable)
+            size = witness.model.nodes[name].size
+            most = size if observable.per == "node" else min(size, observable.at_once or size)
+            probe = Probe(name, observable.variable, indices=None if most == size else range(most))
             try:
                 return witness, probe, ctx.mapper().map(witness.model, options, record=[probe])
             except HalError as error:

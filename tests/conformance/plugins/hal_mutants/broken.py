@@ -193,12 +193,6 @@ class OneReason(Mapper):
         return super()._refusals(model, chip)[:1]
 
 
-@mapper("takes-anything")
-class TakesAnything(Mapper):
-    def _refusals(self, model, chip):
-        return []
-
-
 def _placed(plan, change):
     if plan.placement is None:
         return plan
