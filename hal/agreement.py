@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Final
+
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from hal import nodes
 from hal.errors import ConfigError, Problem
 from hal.events import Records
+
+if TYPE_CHECKING:
+    from hal.model import Model
+
+TIE: Final = 1e-6
+"""Relative; above what float32 loses in a sum, below what any chip resolves."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -76,6 +85,22 @@ def agreement(spikes: Records, reference: Records, size: int, *, window_ns: int 
         count_error=count_error.astype(np.int64),
         first_difference=first,
     )
+
+
+def decided(model: Model) -> Model:
+    """The model in double precision, with ties decided as on integers: for comparing what a chip realises.
+
+    A chip's sums of integers meet its threshold exactly, and floating point misses that by a rounding. So thresholds
+    are moved by a millionth, down where `>=` fires and up where `>` does.
+    """
+    changed: dict[str, Any] = {}
+    for node in model.nodes.values():
+        if isinstance(node, nodes.IF | nodes.LIF | nodes.CubaLIF):
+            sign = -1 if model.semantics.rule(node).compare == ">=" else 1
+            threshold = np.asarray(node.v_threshold, np.float64)
+            changed[node.name] = attrs.evolve(node, v_threshold=threshold + sign * TIE * np.abs(threshold))
+    semantics = attrs.evolve(model.semantics, dtype="float64")
+    return type(model).of({**model.nodes, **changed}, model.edges, semantics)
 
 
 def _sorted(train: Records, shift_ns: int) -> Records:

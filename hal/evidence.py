@@ -27,8 +27,9 @@ class Vector:
     """An answer the plugin vouches for: what a model gives for a stimulus, by somebody else's account.
 
     source: who gave the answer: a simulator and its version, a chip. stimulus: EVENT records per Input. spikes: EVENT
-    records per Output or population, complete. options, open_options: for the mapper and for opening. window_ns: how
-    far a spike may be from its time, 0 for equal; the suite takes no window that lets neighbouring spikes be mistaken.
+    records per Output or population, all of them, at the times at which the device has to give them. options,
+    open_options: for the mapper and for opening. window_ns: how far a spike may be from its time, 0 for equal; the
+    suite takes no window that lets neighbouring spikes be mistaken.
     """
 
     name: str

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from hal_conformance.expectations import read_expected as read_expected
     from hal_conformance.failure import ConformanceFailure as ConformanceFailure
     from hal_conformance.parametrize import parametrize_checks as parametrize_checks
     from hal_conformance.report import Comparison as Comparison
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _NAMES: Final = {
     "hal_conformance.rulebook": ("Check", "catalogue", "check"),
+    "hal_conformance.expectations": ("read_expected",),
     "hal_conformance.failure": ("ConformanceFailure",),
     "hal_conformance.parametrize": ("parametrize_checks",),
     "hal_conformance.report": ("Comparison", "Report", "Result", "compare", "read_report"),

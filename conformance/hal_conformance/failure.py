@@ -9,6 +9,15 @@ class ConformanceFailure(AssertionError):  # noqa: N818  (what pytest shows as a
     """A device broke a rule of the contract. Only this counts as a failure that can be expected."""
 
 
+class NothingOffered(Exception):  # noqa: N818  (no error: there is nothing to judge)
+    """The device offers nothing of what a binding check judges. It did no wrong, and does not reach the level."""
+
+
+def nothing(text: str) -> NoReturn:
+    """Say what is not there; for binding checks only."""
+    raise NothingOffered(text)
+
+
 def fail(text: str) -> NoReturn:
     """Say which rule was broken, with the values."""
     raise ConformanceFailure(text)

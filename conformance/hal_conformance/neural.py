@@ -125,16 +125,14 @@ def changed(model: Model, kind: str, **parameters: float) -> Model:
 # --- integrators and thresholds ---------------------------------------------------------------------------------------
 
 
-def integrating(witness: Witness, rng: np.random.Generator) -> Iterator[Feature]:
-    """An integrator before the witness's neurons: these fire in every step in which it stands high."""
+def integrating(witness: Witness) -> Iterator[Feature]:
+    """An integrator before the witness's neurons: these fire while it stands high."""
     for kind, constants, without in INTEGRATORS:
         for draft in both_forms(witness):
-            yield _integrating(draft, kind, constants, without, rng)
+            yield _integrating(draft, kind, constants, without)
 
 
-def _integrating(
-    draft: Draft, kind: str, constants: dict[str, float], without: dict[str, dict[str, float]], rng: np.random.Generator
-) -> Feature:
+def _integrating(draft: Draft, kind: str, constants: dict[str, float], without: dict[str, dict[str, float]]) -> Feature:
     source = draft.input("input", 2)
     draft.put(neurons("held", kind, shape_of(1, draft.conv), constants))
     cells = draft.neurons("cells", 1)
@@ -150,9 +148,9 @@ def _integrating(
             Case(what="one up, one down", stimulus={source: up_and_down}, steps=steps, wanted={"output": fired}),
         )
     else:
-        when = np.flatnonzero(rng.random(RANDOM_STEPS - TAIL_STEPS) < 0.2)
-        fed = at(*((int(step), int(rng.random() < 0.3)) for step in when))
-        cases = (Case(what="random events", stimulus={source: fed}, steps=RANDOM_STEPS),)
+        apart = at(*((step, 0) for step in (5, 5 + PAUSE_STEPS, 5 + 2 * PAUSE_STEPS)))
+        steps = 5 + 3 * PAUSE_STEPS + TAIL_STEPS
+        cases = (Case(what="events far apart", stimulus={source: apart}, steps=steps),)
     return Feature(
         form=f"{kind} before neurons",
         node="held",

@@ -21,7 +21,7 @@ LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 GOOD: Final[frozenset[Outcome]] = frozenset({"passed", "not-applicable"})
 """The outcomes that count towards a level."""
-FORMAT: Final = "neurohal-conformance-1"
+FORMAT: Final = "neurohal-conformance-2"
 
 
 @attrs.frozen(kw_only=True)
@@ -29,21 +29,27 @@ class Result:
     """What one check found.
 
     outcome: passed; failed; not-applicable (the device does not declare what the check needs, and properly refuses
-    it); expected-failure; blocked (the device was busy). reason: why, for all but passed. seconds: wall time.
-    measured: numbers and words the check noted.
+    it, or offers nothing to judge); expected-failure; blocked (the device was busy). reason: why, for all but passed.
+    binding: the level that needs it passed, "" where not-applicable will do. seconds: wall time. measured: numbers and
+    words the check noted.
     """
 
     id: str
     level: Level
     outcome: Outcome
     reason: str = ""
+    binding: Level | Literal[""] = ""
     seconds: float = 0.0
     measured: Mapping[str, Any] = attrs.field(factory=dict)
 
     @property
     def good(self) -> bool:
-        """Whether it counts towards a level."""
+        """Whether it counts towards its level."""
         return self.outcome in GOOD
+
+    def denies(self, level: Level) -> bool:
+        """Whether a device with this result cannot have that level."""
+        return self.outcome != "passed" if self.binding == level else self.level == level and not self.good
 
 
 @attrs.frozen(kw_only=True)
@@ -62,15 +68,20 @@ class Report:
 
     @property
     def level(self) -> Reached:
-        """The highest level all of whose checks, and all of those below, ran and are good."""
+        """The highest level all of whose checks, and all of those below, ran and are good, the binding ones passed."""
         reached: Reached = "none"
         for level in LEVELS:
             there = [result for result in self.results if result.level == level]
             wanted = self.suite.get(level, 0)
-            if not wanted or len(there) != wanted or not all(result.good for result in there):
+            if not wanted or len(there) != wanted or any(result.denies(level) for result in self.results):
                 return reached
             reached = level
         return reached
+
+    @property
+    def short_of_gold(self) -> tuple[Result, ...]:
+        """What a device without any failure still lacks for gold."""
+        return tuple(result for result in self.results if result.good and result.denies("gold"))
 
     @property
     def bad(self) -> tuple[Result, ...]:
@@ -89,7 +100,7 @@ class Report:
         raise KeyError(f"no result of {id} in this report")
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; `from_json` is the inverse."""
+        """A JSON object, described by report.schema.json in this package; `from_json` is the inverse."""
         return {
             "format": FORMAT,
             "device": self.device,
@@ -118,32 +129,16 @@ class Report:
             problems = [Problem("does not follow from the results", "level", value=data["level"], limit=report.level)]
         raise FormatError("not a conformance report", problems=problems)
 
-    def to_markdown(self) -> str:
-        """A page with one line of summary and a table."""
-        facts = [f"{key} {value}" for key, value in sorted(self.about.items())]
-        counts = ", ".join(f"{n} {outcome.replace('_', ' ')}" for outcome, n in self.counts().items() if n)
-        lines = [
-            f"# Conformance of {self.device}: {self.level}",
-            "",
-            f"{counts or 'no checks'}. {'; '.join(facts)}".rstrip(". ") + ".",
-            "",
-            "| check | level | outcome | seconds | remarks |",
-            "|---|---|---|---|---|",
-        ]
-        for result in self.results:
-            measured = ", ".join(f"{key} = {value}" for key, value in result.measured.items())
-            remarks = "; ".join(text for text in (result.reason, measured) if text)
-            cell = " ".join(remarks.replace("|", "\\|").split())
-            lines.append(f"| {result.id} | {result.level} | {result.outcome} | {result.seconds:.2f} | {cell} |")
-        return "\n".join(lines) + "\n"
-
     def save(self, directory: str | Path) -> Path:
-        """Write report.json and report.md into a directory, made if need be; gives the path of report.json."""
+        """Write report.json, report.md and junit.xml into a directory, made if need be; gives the first's path."""
+        from hal_conformance import pages
+
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "report.json"
         path.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
-        (folder / "report.md").write_text(self.to_markdown(), encoding="utf-8")
+        (folder / "report.md").write_text(pages.markdown(self), encoding="utf-8")
+        (folder / "junit.xml").write_text(pages.junit(self), encoding="utf-8")
         return path
 
 
@@ -188,7 +183,7 @@ def _row_problems(k: int, row: Any) -> list[Problem]:
     if not isinstance(row, Mapping) or sorted(row) != sorted(names):
         return [Problem("does not have the fields of a result", where, value=row, limit=names)]
     found = []
-    for key, words in (("level", LEVELS), ("outcome", OUTCOMES)):
+    for key, words in (("level", LEVELS), ("outcome", OUTCOMES), ("binding", ("", *LEVELS))):
         if row[key] not in words:
             found.append(Problem("unknown word", f"{where}.{key}", value=row[key], limit=words))
     kinds: tuple[tuple[str, Any], ...] = (("id", str), ("reason", str), ("seconds", int | float), ("measured", Mapping))

@@ -24,7 +24,7 @@ Body = Callable[["Context"], None]
 
 GROUPS: Final = (
     *("LOAD", "SPEC", "CONF", "MAP", "NEUR", "ROUT", "DLY", "SIG", "RUN", "REC", "RST", "NOIS", "PROF", "LRN"),
-    *("ERR", "STIM"),
+    *("ERR", "STIM", "LIM", "OVR", "AGR", "VEC"),
 )
 """What the letters of an id may be, in the order in which checks run."""
 LIMIT_S: Final = 60.0
@@ -39,7 +39,9 @@ class Check:
     """One rule.
 
     id: permanent. level: the first level that needs it. requires: capability words without which `twin` runs instead
-    of `body`: it uses the feature all the same and fails unless that is refused. rule: given, when, then.
+    of `body`: it uses the feature all the same and fails unless that is refused. binding: the level that needs the
+    check passed: that the feature is refused, or that there is nothing to judge, is not enough. rule: given, when,
+    then.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Check:
     body: Body
     requires: frozenset[str] = frozenset()
     twin: Body | None = None
+    binding: Level | None = None
     limit_s: float = LIMIT_S
 
     def __str__(self) -> str:
@@ -63,6 +66,7 @@ def check(
     level: Level,
     requires: Iterable[str] = (),
     twin: Body | None = None,
+    binding: Level | None = None,
     limit_s: float = LIMIT_S,
 ) -> Callable[[Body], Body]:
     """Enter a function into the catalogue; its docstring's first line is the rule. The function itself is unchanged.
@@ -78,6 +82,7 @@ def check(
             body=body,
             requires=frozenset(requires),
             twin=twin,
+            binding=binding,
             limit_s=limit_s,
         )
         if problems := _problems(made):
@@ -97,6 +102,8 @@ def _problems(made: Check) -> list[Problem]:
         found.append(Problem("the id is taken", "id", value=made.id, limit=_found[made.id].body.__qualname__))
     if made.level not in LEVELS:
         found.append(Problem("unknown level", "level", value=made.level, limit=LEVELS))
+    if made.binding is not None and made.binding not in LEVELS:
+        found.append(Problem("unknown level", "binding", value=made.binding, limit=LEVELS))
     for word in sorted(made.requires - VOCABULARY.keys()):
         found.append(Problem("unknown capability", "requires", value=word, limit="hal.capabilities.VOCABULARY"))
     if bool(made.requires) != (made.twin is not None):

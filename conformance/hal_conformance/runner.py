@@ -11,7 +11,7 @@ import attrs
 
 from hal.errors import ConfigError, DeviceBusyError, Problem
 from hal_conformance.context import Context, Subject
-from hal_conformance.failure import ConformanceFailure
+from hal_conformance.failure import ConformanceFailure, NothingOffered
 from hal_conformance.report import LEVELS, Outcome, Report, Result
 from hal_conformance.rulebook import Check, catalogue, chosen, known_ids
 
@@ -93,7 +93,7 @@ def execute(check: Check, subject: Subject, expected: str | None = None) -> tupl
     start = time.perf_counter()
     error = _within(lambda: body(context), context, check.limit_s)
     seconds = time.perf_counter() - start
-    outcome, reason = _judge(error, missing)
+    outcome, reason = _judge(check, error, missing)
     if expected is not None:
         outcome, reason = _against(expected, outcome, reason, error)
     result = Result(
@@ -101,6 +101,7 @@ def execute(check: Check, subject: Subject, expected: str | None = None) -> tupl
         level=check.level,
         outcome=outcome,
         reason=reason,
+        binding=check.binding or "",
         seconds=round(seconds, 4),
         measured=dict(context.measured),
     )
@@ -136,12 +137,14 @@ class TimeLimitError(Exception):
     """A check did not come back; nothing that could be expected."""
 
 
-def _judge(error: BaseException | None, missing: frozenset[str]) -> tuple[Outcome, str]:
+def _judge(check: Check, error: BaseException | None, missing: frozenset[str]) -> tuple[Outcome, str]:
     words = ", ".join(sorted(missing))
     if error is None:
         return ("not-applicable", f"{words} is not declared, and refused") if missing else ("passed", "")
     if isinstance(error, DeviceBusyError):
         return "blocked", f"the device is busy: {error}"
+    if isinstance(error, NothingOffered) and check.binding is not None:
+        return "not-applicable", str(error)
     own = isinstance(error, ConformanceFailure | TimeLimitError)
     text = str(error) if own else f"{type(error).__name__}: {error}"
     return "failed", f"{words} is not declared, and not properly refused: {text}" if missing else text

@@ -71,13 +71,21 @@ def rules(witness: Witness, capabilities: frozenset[str], clocked: bool) -> Iter
         kind = base.model.nodes[base.populations[0]]
         for field in FIELDS:
             for value in values(field):
-                plain, names = _showing(base, field, value, clocked)
-                rule = plain.semantics.rule(kind)
-                if getattr(rule, field) == value:
-                    continue
-                varied = _saying(plain, **{field: value})
-                label = f"{kind.type} neurons with {field}={value!r}"
-                yield Variant(label=label, plain=plain, varied=varied, names=names | {field}, exact=exact)
+                for plain, names, how in _ways(base, field, value, clocked):
+                    rule = plain.semantics.rule(kind)
+                    if getattr(rule, field) == value:
+                        continue
+                    varied = _saying(plain, **{field: value})
+                    label = f"{kind.type} neurons with {field}={value!r}{how}"
+                    yield Variant(label=label, plain=plain, varied=varied, names=names | {field}, exact=exact)
+
+
+def _ways(base: Witness, field: str, value: Any, clocked: bool) -> Iterator[tuple[Model, frozenset[str], str]]:
+    """The bases on which a value is tried, the names of what was set for it, and how they differ in words."""
+    yield *_showing(base, field, value, clocked), ""
+    if field == "spike_reset" and value == "subtract_n" and clocked:
+        # who gives one spike a step has said so, and what else became of the reset would go unseen
+        yield *_showing(base, field, value, False), ", one spike a step"
 
 
 def _showing(base: Witness, field: str, value: Any, clocked: bool) -> tuple[Model, frozenset[str]]:

@@ -122,7 +122,7 @@ class Witness:
 
     def answer(self, stimulus: Records, steps: int) -> dict[str, Records]:
         """What every population and the Output give, by arithmetic on integers: EVENT records per name."""
-        given = np.zeros((steps, CHANNELS), np.int64)
+        given = np.zeros((steps, self.weights[0].shape[1]), np.int64)
         np.add.at(given, (stimulus["t"] // STEP_NS, stimulus["index"]), 1)
         out: dict[str, Records] = {}
         for name, weight in zip(self.populations, self.weights, strict=True):

@@ -244,14 +244,20 @@ def export(
 @app.command()
 def conform(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A device; see `hal devices`.")],
-    level: Annotated[str, typer.Option(metavar="bronze|silver|gold", help="The level asked for.")] = "silver",
+    level: Annotated[
+        Text, typer.Option(metavar="bronze|silver|gold", help="Only checks up to this level, which must be reached.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this check; may be given again.")] = None,
     report: Annotated[Text, typer.Option(metavar="DIR", help="Write the report to a folder.")] = None,
+    compare: Annotated[Text, typer.Option(metavar="OLD", help="An earlier report; fail on what got worse.")] = None,
+    expect: Annotated[Text, typer.Option(metavar="FILE.toml", help="Expected failures: ID = 'reason'.")] = None,
     as_json: Json = False,
 ) -> Job:
     """Judge a device by the conformance suite."""
     from hal.cli import conforming
 
-    return partial(conforming.conform, name, level, report, as_json=as_json)
+    asked = conforming.Asked(level=level, only=tuple(only or ()), report=report, compare=compare, expect=expect)
+    return partial(conforming.conform, name, asked, as_json=as_json)
 
 
 @app.command()

@@ -10,10 +10,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
+
 from hal.cli import resolve
 from hal.cli.failures import FAILED, BadUsageError
 from hal.cli.show import Page, add, assemble, plain, print_json, seconds, styled, table
-from hal.errors import OptionalDependencyError
+from hal.errors import ConfigError, OptionalDependencyError
 
 LEVELS: Final = ("none", "bronze", "silver", "gold")
 SUITE: Final = "hal_conformance"
@@ -26,27 +28,69 @@ STYLES: Final = {
 }
 
 
-def conform(name: str, level: str, report: str | None, *, as_json: bool) -> int:
-    """Run the suite; 0 when the level asked for is reached."""
-    if level not in LEVELS[1:]:
-        near = get_close_matches(level, LEVELS[1:], n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise BadUsageError(f"--level {level}: there is no such level", hint=f"{hint}one of {', '.join(LEVELS[1:])}")
-    if report is not None and Path(report).exists() and not Path(report).is_dir():
-        raise BadUsageError(f"--report {report} is a file", hint="give a folder")
+@attrs.frozen(kw_only=True)
+class Asked:
+    """What is asked of the suite: the options of the command line as they were given."""
+
+    level: str | None = None
+    only: tuple[str, ...] = ()
+    report: str | None = None
+    compare: str | None = None
+    expect: str | None = None
+
+
+def conform(name: str, asked: Asked, *, as_json: bool) -> int:
+    """Run the suite; 0 when the level asked for is reached, or, without one, when nothing failed.
+
+    With an older report to compare with, nothing may have got worse, either.
+    """
+    _check(asked)
     device = resolve.device(name)
-    # `name` may choose one of two distributions; the spec does not know that
-    result = _suite().run(name, level=level, progress=_progress())
-    if report is not None:
-        result.save(report)
-    reached = LEVELS.index(result.level) >= LEVELS.index(level)
+    suite = _suite()
+    old = None if asked.compare is None else suite.read_report(asked.compare)
+    expected = None if asked.expect is None else suite.read_expected(asked.expect)
+    try:
+        # `name` may choose one of two distributions; the spec does not know that
+        result = suite.run(name, level=asked.level, only=asked.only, expected=expected, progress=_progress())
+    except ConfigError as error:
+        raise BadUsageError(str(error)) from error
+    compared = None if old is None else suite.compare(old, result)
+    if asked.report is not None:
+        result.save(asked.report)
+    good = _good(result, asked.level) and not (compared is not None and compared.regressed)
     if as_json:
-        print_json({**plain(result.to_json()), "asked": level, "reached": reached})
+        more = (
+            {} if compared is None else {"compared": {**plain(attrs.asdict(compared)), "regressed": compared.regressed}}
+        )
+        print_json({**plain(result.to_json()), "asked": asked.level, "good": good, **more})
     else:
-        _show(Page(), device.name, result, level, reached)
-        if report is not None:
-            print(f"report in {report}")
-    return 0 if reached else FAILED
+        page = Page()
+        _show(page, device.name, result, asked.level, good)
+        if compared is not None:
+            _show_changes(page, compared)
+        if asked.report is not None:
+            print(f"report in {asked.report}")
+    return 0 if good else FAILED
+
+
+def _check(asked: Asked) -> None:
+    """Refuse what cannot be meant, before minutes are spent."""
+    if asked.level is not None and asked.level not in LEVELS[1:]:
+        near = get_close_matches(asked.level, LEVELS[1:], n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise BadUsageError(
+            f"--level {asked.level}: there is no such level", hint=f"{hint}one of {', '.join(LEVELS[1:])}"
+        )
+    if asked.level is not None and asked.only:
+        raise BadUsageError("--level and --only: a report on some checks cannot claim a level", hint="give one of them")
+    if asked.report is not None and Path(asked.report).exists() and not Path(asked.report).is_dir():
+        raise BadUsageError(f"--report {asked.report} is a file", hint="give a folder")
+
+
+def _good(result: Any, level: str | None) -> bool:
+    if level is None:
+        return not result.bad
+    return LEVELS.index(result.level) >= LEVELS.index(level)
 
 
 def _suite() -> Any:
@@ -74,18 +118,28 @@ def _progress() -> Any:
     return told
 
 
-def _show(page: Page, name: str, result: Any, level: str, reached: bool) -> None:
+def _show(page: Page, name: str, result: Any, level: str | None, good: bool) -> None:
     if sys.stderr.isatty():
         sys.stderr.write("\r\033[K")
         sys.stderr.flush()
-    verdict = styled(result.level, "bold green" if reached else "bold red")
-    page.heading(assemble((name, "bold"), ": ", verdict, ("" if reached else f", asked for {level}", "red")))
+    verdict = styled(result.level, "bold green" if good else "bold red")
+    short = level is not None and not _good(result, level)
+    page.heading(assemble((name, "bold"), ": ", verdict, (f", asked for {level}" if short else "", "red")))
     page.line(_tally(result.results), "dim")
     made = table("check", "level", "outcome", "time", "reason", right=("time",), keep=("outcome",))
     for row in result.results:
         style = STYLES.get(row.outcome, "")
         add(made, row.id, row.level, styled(row.outcome, style), seconds(row.seconds), row.reason or "")
     page.table(made)
+    if result.level == "silver" and (missing := result.short_of_gold):
+        page.line(f"for gold: {', '.join(row.id for row in missing)} must be passed, not refused")
+
+
+def _show_changes(page: Page, compared: Any) -> None:
+    page.line(f"before {compared.old_level}, now {compared.new_level}")
+    for word, style in (("worse", "red"), ("removed", "red"), ("better", "green"), ("added", "")):
+        if ids := getattr(compared, word):
+            page.line(f"{word}: {', '.join(ids)}", style)
 
 
 def _tally(results: Sequence[Any]) -> str:

@@ -126,11 +126,7 @@ def _finding(problem: Problem, layers: list[Layer], needs: list[Memory], chip: c
     blocked = f"; cores {', '.join(map(str, problem.blocked))} were ruled out by options" if problem.blocked else ""
     who = names[0] if len(names) == 1 else ""
     if problem.kind is ProblemKind.FITS_NOWHERE:
-        least = min(
-            problem.cores,
-            key=lambda core: sum(s.needed - s.available for s in problem.shortages if s.core == core),
-            default=None,
-        )
+        least = _nearest(problem)
         short = [s for s in problem.shortages if s.core == least]
         by = ", ".join(f"{s.memory} memory by {s.needed - s.available} of {s.needed} words" for s in short)
         reason = f"fits no core; the nearest, core {least}, is short of {by}" if short else "may use no core"
@@ -155,6 +151,15 @@ def _finding(problem: Problem, layers: list[Layer], needs: list[Memory], chip: c
     return _no(who, field, texts[problem.kind], asked)
 
 
+def _nearest(problem: Problem) -> int | None:
+    """Of the cores a layer does not fit, the one it misses by the fewest words."""
+    return min(
+        problem.cores,
+        key=lambda core: sum(s.needed - s.available for s in problem.shortages if s.core == core),
+        default=None,
+    )
+
+
 def _about_bias(problem: Problem, layers: list[Layer]) -> str:
     """A hint where biases that are all zero may be what takes the room."""
     zero = any(layers[i].bias is not None and not np.any(layers[i].bias) for i in problem.layers)
@@ -172,7 +177,16 @@ def _words(need: Memory) -> str:
 def memory_rows(
     layers: list[Layer], needs: list[Memory], allocation: Allocation, chip: chips.ChipTable
 ) -> list[FitRow]:
-    """Memory needed of what there is: on the layer's core, or, where nothing fits, against the largest core."""
+    """Memory needed of what there is: on the layer's core; without one, on the nearest of those it does not fit.
+
+    A layer that has no core since others compete for it is compared with the largest.
+    """
+    nearest = {
+        i: _nearest(problem)
+        for problem in allocation.problems
+        if problem.kind is ProblemKind.FITS_NOWHERE
+        for i in problem.layers
+    }
     rows = [
         FitRow(
             resource="cores",
@@ -187,7 +201,7 @@ def memory_rows(
         for name, needed, have in zip(
             need._fields, need, (chip.kernel_words, chip.neuron_words, chip.bias_words), strict=True
         ):
-            core = allocation.cores[i] if allocation.cores else None
+            core = allocation.cores[i] if allocation.cores else nearest.get(i)
             limit = have[core] if core is not None else max(have)
             rows.append(
                 FitRow(

@@ -13,6 +13,7 @@ from hal_dynapcnn.config import SpeckConfig
 from hal_dynapcnn.options import SpeckMapOptions, SpeckOpenOptions
 
 if TYPE_CHECKING:
+    from hal.evidence import Evidence
     from hal.mapping import Mapping
     from hal_dynapcnn.device import SpeckDevice
     from hal_dynapcnn.mapper import SpeckMapper
@@ -144,3 +145,11 @@ def hal_open(
 def hal_export(mapping: Mapping) -> str:
     """The mapping as a script for samna, the one format there is."""
     return samna_script.script(mapping)
+
+
+@hookimpl
+def hal_conformance(spec: DeviceSpec) -> Evidence:
+    """What it brings to the conformance suite."""
+    from hal_dynapcnn.evidence import evidence
+
+    return evidence(spec.name)

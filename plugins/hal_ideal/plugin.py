@@ -11,6 +11,7 @@ from hal.hookspecs import hookimpl
 from hal_ideal.config import IdealConfig, IdealMapOptions, IdealOpenOptions
 
 if TYPE_CHECKING:
+    from hal.evidence import Evidence
     from hal_ideal.device import IdealDevice
     from hal_ideal.mapper import IdealMapper
 
@@ -59,3 +60,11 @@ def hal_open(
     from hal_ideal.device import IdealDevice
 
     return IdealDevice(spec, kind=kind, serial=serial, profile=profile, seed=seed, options=options)
+
+
+@hookimpl
+def hal_conformance(spec: DeviceSpec) -> Evidence:
+    """Why it is not gold."""
+    from hal.evidence import Evidence
+
+    return Evidence(why="the reference: it has no limits and cannot be overloaded")

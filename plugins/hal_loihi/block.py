@@ -87,6 +87,7 @@ class Block:
         return np.take(gains, np.asarray(group.targets, np.int64))
 
 
+_MEMORY = 100.0  # steps after which a membrane without decay has been reset, for what rounding costs
 _PER_COMPARTMENT = ("alpha", "beta", "gain", "bias", "v_min", "v_max", "refractory_steps")
 
 
@@ -203,8 +204,8 @@ def _targets(block: Block, group: Group, weights: Float, where: str) -> list[Pro
     return []
 
 
-def numbers_of(block: Block, alpha: Float) -> Numbers:
-    """A checked block in units of the scale. alpha (n,): the retention factors its currents will have."""
+def numbers_of(block: Block, alpha: Float, beta: Float) -> Numbers:
+    """A checked block in units of the scale. alpha, beta (n,): retention factors of its currents and membranes."""
     groups = []
     excite, inhibit = np.zeros(block.size), np.zeros(block.size)
     for group in block.groups:
@@ -227,7 +228,16 @@ def numbers_of(block: Block, alpha: Float) -> Numbers:
         groups=tuple(groups),
         q_most=float(arriving.max()),
         u_most=float((arriving / (1.0 - alpha)).max()),
+        truncated=_truncated(alpha, beta),
     )
+
+
+def _truncated(alpha: Float, beta: Float) -> float:
+    """A unit is lost per step of decay, and forgotten as the state is; a membrane sums up what its current lost."""
+    held = np.minimum(1.0 / np.maximum(1.0 - beta, 1e-9), _MEMORY)
+    of_current = np.where(alpha > 0, 1.0 / (1.0 - alpha), 0.0) * held
+    of_membrane = np.where(beta < 1, held, 0.0)
+    return float((of_current + of_membrane).max())
 
 
 def _sign_mode(values: Float) -> syn.SignMode:

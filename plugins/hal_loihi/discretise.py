@@ -133,7 +133,7 @@ def discretise(block: Block) -> Discretised:
     check(block)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         decay_u, decay_v = current_decay(_full(block, "alpha")), membrane_decay(_full(block, "beta"))
-        numbers = numbers_of(block, decay_u.realised)
+        numbers = numbers_of(block, decay_u.realised, decay_v.realised)
         try:
             scale = best_scale(numbers)
         except OverflowError as error:

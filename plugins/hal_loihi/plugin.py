@@ -13,6 +13,7 @@ from hal_loihi.config import LoihiConfig
 from hal_loihi.options import LoihiMapOptions, LoihiOpenOptions
 
 if TYPE_CHECKING:
+    from hal.evidence import Evidence
     from hal_loihi.device import LoihiDevice
     from hal_loihi.mapper import LoihiMapper
 
@@ -101,3 +102,11 @@ def hal_open(
     from hal_loihi.device import LoihiDevice
 
     return LoihiDevice(spec, kind=kind, serial=serial, profile=profile, seed=seed, options=options)
+
+
+@hookimpl
+def hal_conformance(spec: DeviceSpec) -> Evidence:
+    """What it brings to the conformance suite."""
+    from hal_loihi.evidence import evidence
+
+    return evidence()

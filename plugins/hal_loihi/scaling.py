@@ -105,6 +105,8 @@ class Numbers:
     """Most that all synapses together can add to one accumulator in one step."""
     u_most: float
     """Most that they can hold one current at, when all of them are always active."""
+    truncated: float
+    """Units of the chip by which a membrane is off at most, since decays drop the fraction in every step."""
 
 
 @attrs.frozen(kw_only=True)
@@ -162,11 +164,15 @@ def _times(values: Float | None, scale: float) -> Float | None:
     return None if values is None else values * scale
 
 
-def _total(numbers: Numbers, cost: Costs) -> float:
-    """Sum of squared relative costs. What the threshold is off, every ratio to it is off as well."""
+def _total(numbers: Numbers, scale: float, cost: Costs) -> float:
+    """Sum of squared relative costs. What the threshold is off, every ratio to it is off as well.
+
+    What decays drop is so many units whatever the scale, and so costs less where a unit is small.
+    """
     unit = float(numbers.threshold.max()) or 1.0
     parts = [(cost.threshold, unit)] * (1 + len(numbers.groups))
     parts += [(cost.bias, rms(numbers.bias)), (cost.v_min, unit), (cost.v_max, unit)]
+    parts += [(numbers.truncated / scale / 2, unit)]
     parts += [(error, group.rms) for error, group in zip(cost.groups, numbers.groups, strict=True)]
     return sum(min(error / size, _HOPELESS) ** 2 for error, size in parts if size > 0)
 
@@ -186,10 +192,10 @@ def best_scale(numbers: Numbers) -> Scale:
     """The scale that costs least, at no part more than the reference scale (`_reference`) would.
 
     1 if everything is an integer of the chip already. Else candidates between the reference and the largest scale are
-    ranked by the sum of squared relative errors: those that store the threshold, the largest weight of a group, or the
-    lower bound of the membrane exactly, and the reference times powers of two. The largest scale is where a threshold,
-    bias or weight reaches its limit, or where all synapses of a compartment together could make its accumulator or
-    current wrap, but never below the reference.
+    ranked by the sum of squared relative errors, those of the decays among them. Candidates store the threshold, the
+    largest weight of a group, or the lower bound of the membrane exactly, or are the reference times powers of two. The
+    largest scale is where a threshold, bias or weight reaches its limit, or where all synapses of a compartment
+    together could make its accumulator or current wrap, but never below the reference.
 
     The reference's rounded thresholds move every ratio to them, so it is judged at the scale these have in truth. There
     whatever it stores is stored at least as well, which makes that scale the one no candidate may be worse than.
@@ -210,12 +216,21 @@ def best_scale(numbers: Numbers) -> Scale:
         raise OverflowError("no scale between the block's numbers and the chip's is a finite number")
     true = _true_scale(numbers, reference, most)
     sample = tuple(_sampled(group.values) for group in numbers.groups)
-    totals = {s: _total(numbers, costs(numbers, s, sample)) for s in _candidates(numbers, true, most)}
+    candidates = _candidates(numbers, true, most)
+    if numbers.truncated:
+        # twice a scale stores everything as well, and what decays drop is half as much
+        candidates = sorted({*candidates, *(_doubled(s, most) for s in candidates)}, reverse=True)
+    totals = {s: _total(numbers, s, costs(numbers, s, sample)) for s in candidates}
     ceiling = costs(numbers, true)
     for scale in sorted(totals, key=totals.__getitem__):
         if costs(numbers, scale).nowhere_above(ceiling):
             return Scale(value=scale, limiter=limiter)
     return Scale(value=true, limiter=limiter)
+
+
+def _doubled(scale: float, most: float) -> float:
+    """The largest scale that is this one times a power of two."""
+    return scale * 2.0 ** max(0, math.floor(math.log2(most / scale)))
 
 
 def _true_scale(numbers: Numbers, scale: float, most: float) -> float:

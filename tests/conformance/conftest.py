@@ -56,8 +56,13 @@ def started(tmp_path):
 
 
 def pytest_generate_tests(metafunc):
-    """One test for each mutant, where a test asks for one."""
+    """One test for each mutant or base, where a test asks for one; those of slow bases only in the full run."""
     if "mutant" in metafunc.fixturenames:
-        from hal_mutants.plugin import MUTANTS
+        from hal_mutants.catalogue import mutants
 
-        metafunc.parametrize("mutant", sorted(MUTANTS))
+        made = [mutant for mutant in mutants().values() if mutant.meant]
+        metafunc.parametrize("mutant", [_marked(m, m.name, m.base.full) for m in made])
+
+
+def _marked(value, name, full):
+    return pytest.param(value, id=name, marks=[pytest.mark.full] if full else [])

@@ -69,6 +69,16 @@ def test_a_variant_differs_in_what_is_varied_alone():
     assert len(labels) == len(set(labels))
 
 
+def test_subtracting_several_thresholds_is_tried_with_one_spike_a_step_too():
+    witness = make("IF", {}, DIALECTS[0], "two dense layers")
+    field = "spike_reset='subtract_n'"
+    for clocked, several in ((True, ["many", "one"]), (False, ["one"])):
+        found = [v for v in variants.rules(witness, CAPABLE, clocked) if v.label.startswith(f"IF neurons with {field}")]
+        words = [v.varied.semantics.rule(v.varied.nodes["neurons"]).spikes_per_step for v in found]
+        assert words == several
+        assert ["spikes_per_step" in v.names for v in found] == [word == "many" for word in several]
+
+
 def test_leaky_neurons_are_tried_where_they_are_declared():
     witness = make("IF", {}, DIALECTS[0], "two dense layers")
     kinds = {v.label.split()[0]: v.exact for v in variants.rules(witness, frozenset({"neuron.lif"}), clocked=True)}

@@ -135,7 +135,7 @@ def test_what_is_not_applicable_cannot_be_expected_to_fail(mutants):
 
 
 def test_expected_failures_lower_the_level(mutants):
-    expected = dict.fromkeys(mutants.MUTANTS["no-source"][1], "nobody knows")
+    expected = dict.fromkeys(mutants.mutants()["no-source"].meant, "nobody knows")
     report = hal_conformance.run("no-source", level="bronze", expected=expected)
     assert not report.bad
     assert report.level == "none"

@@ -64,8 +64,8 @@ def replay(path: Path, semantics: Path | None) -> list[Comparison]:
 # --- chains ---------------------------------------------------------------------------------------------------------
 
 
-def _through_device(graph: Path, arrays: dict[str, Any], meta: dict[str, Any]) -> list[Comparison]:
-    """By name, from the graph: spikes in order, counts, final state, synops."""
+def chain_of(graph: Path, arrays: dict[str, Any], meta: dict[str, Any]) -> tuple[hal.Model, list[str], Any]:
+    """The chain of a graph as its peer runs it: model, names of the layers, events for its Input."""
     layers = meta["layers"]
     bare = hal.read_model(graph, Semantics(profile="sinabs"))
     names = [node.name for node in bare.populations() if isinstance(node, nodes.IF)]
@@ -77,14 +77,21 @@ def _through_device(graph: Path, arrays: dict[str, Any], meta: dict[str, Any]) -
         profile="sinabs", spikes_per_step="one", bias_meaning="per_tick", dt_ns=1000, overrides=overrides
     )
     model = bare.with_semantics(semantics)
+    events = arrays["input"]
+    index = index_of(events, layers[0]["in_shape"])
+    return model, names, hal.events(events["t"].astype(np.int64) * 1000, index)
+
+
+def _through_device(graph: Path, arrays: dict[str, Any], meta: dict[str, Any]) -> list[Comparison]:
+    """By name, from the graph: spikes in order, counts, final state, synops."""
+    layers = meta["layers"]
+    model, names, events = chain_of(graph, arrays, meta)
     record: list[Any] = [*names, *(Probe(name, "v") for name in names)]
     mapping = hal.mapper(DEVICE).map(model, record=record)
-    events = arrays["input"]
-    t_ns = events["t"].astype(np.int64) * 1000
-    stimulus = {model.inputs[0]: hal.events(t_ns, index_of(events, layers[0]["in_shape"]))}
+    stimulus = {model.inputs[0]: events}
     ticks = arrays.get("leak_ticks_us", np.zeros(0, np.uint32)).astype(np.int64) * 1000
     stimulus["@slow_clock"] = hal.events(ticks, np.zeros(ticks.size, np.int64))
-    duration = int(max(t_ns.max(initial=0), ticks.max(initial=0))) + 1000
+    duration = int(max(events["t"].max(initial=0), ticks.max(initial=0))) + 1000
     with hal.open(DEVICE, rate=None) as device:
         device.load(mapping)
         recording = device.run(stimulus, duration)

@@ -91,6 +91,16 @@ def _from_model(nir: Path, arrays: dict[str, Any], meta: dict[str, Any]) -> list
     return out + _run("device, from NIR", mapping, inputs, names, arrays, meta, np.ones(sum(sizes), bool))
 
 
+def stimulus_of(inputs: dict[str, tuple[int, ...]], arrays: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
+    """The file's events for Inputs of these shapes, in the file's order."""
+    stimulus = {}
+    for i, (name, shape) in enumerate(inputs.items()):
+        events = arrays[f"in{i}_events"]
+        events = events[events["t"] <= meta["T"]]
+        stimulus[name] = hal.events((events["t"].astype(np.int64) - 1) * STEP, golden_order(shape)[events["n"]])
+    return stimulus
+
+
 def golden_order(shape: tuple[int, ...]) -> Any:
     """For every index of the file its flat place in the model's shape."""
     index = np.arange(math.prod(shape)).reshape(shape)
@@ -262,12 +272,8 @@ def _run(
     config: LoihiConfig = mapping.config
     probes = [Probe(name, variable, every_ns=STEP) for name in names for variable in "uv"]
     mapping = attrs.evolve(mapping, record=(*(Probe(name) for name in names), *probes))
-    stimulus = {}
-    for i, name in enumerate(inputs):
-        shape = next(port.shape for port in config.inputs if port.name == name)
-        events = arrays[f"in{i}_events"]
-        events = events[events["t"] <= meta["T"]]
-        stimulus[name] = hal.events((events["t"].astype(np.int64) - 1) * STEP, golden_order(shape)[events["n"]])
+    shapes = {port.name: port.shape for port in config.inputs}
+    stimulus = stimulus_of({name: shapes[name] for name in inputs}, arrays, meta)
     with hal.open("loihi") as device:
         device.load(mapping)
         run = device.run(stimulus, meta["T"] * STEP)

@@ -34,7 +34,7 @@ def _leaky(word: str) -> Callable[[Context], Iterable[Feature]]:
 
 
 def _integrators(ctx: Context) -> Iterable[Feature]:
-    return integrating(ctx.witness, ctx.rng)
+    return integrating(ctx.witness)
 
 
 def _thresholds(ctx: Context) -> Iterable[Feature]:

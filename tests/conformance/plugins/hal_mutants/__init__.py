@@ -1,1 +1,1 @@
-"""Devices that are broken in one way each, made from the reference."""
+"""Devices that are broken in one way each: faults, mixed into correct devices."""

@@ -1,12 +1,21 @@
-"""What faults are made of: classes without a base of their own, combined with a base's Device or Mapper when used."""
+"""What faults are made of: classes without a base of their own, combined with a base's Device or Mapper when used.
+
+`super()` in them is the base's: a fault breaks whatever it is mixed into.
+"""
+
+import numpy as np
 
 
 class Fault:
-    """Any fault: what it makes of the base's spec."""
+    """Any fault: what it makes of the base's spec, and of what the base says in its own favour."""
 
     @staticmethod
     def declare(spec):
         return spec
+
+    @staticmethod
+    def vouch(evidence):
+        return evidence
 
 
 class PlainMapper(Fault):
@@ -14,7 +23,7 @@ class PlainMapper(Fault):
 
 
 class Plain(Fault):
-    """Mixed into the base's Device, without batches of its own."""
+    """Mixed into the base's Device, without batches of its own: what is broken in `_run` is broken in them."""
 
     def _run_batch(self, stimulus, duration_ns, workers):
         return None
@@ -25,6 +34,23 @@ class Feed(Plain):
 
     def _run(self, stimulus, duration_ns, recorder):
         super()._run({key: self.feed(value) for key, value in stimulus.items()}, duration_ns, recorder)
+
+
+class Emit(Plain):
+    """Gives other events than those that came out."""
+
+    def _run(self, stimulus, duration_ns, recorder):
+        def emit(node, t, index):
+            recorder.emit(node, *self.change(node, np.asarray(t), np.asarray(index), duration_ns))
+
+        super()._run(stimulus, duration_ns, Through(recorder, emit=emit))
+
+
+class After(Plain):
+    """Gives another recording than the one made."""
+
+    def run(self, stimulus, duration_ns, **more):
+        return self.after(super().run(stimulus, duration_ns, **more))
 
 
 class Through:

@@ -1,0 +1,169 @@
+"""Limits: what is declared is there to the last unit, and not one unit more is taken."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import numpy as np
+
+from hal.errors import DoesNotFitError
+from hal.events import events
+from hal.evidence import Limit, evidence
+from hal.fit import FitReport
+from hal_conformance.context import STEP_NS, Context
+from hal_conformance.failure import demand, nothing
+from hal_conformance.grown import Family, families, layered, strong
+from hal_conformance.raising import raises
+from hal_conformance.rulebook import check
+from hal_conformance.witness import CHANNELS, TAIL_STEPS
+
+ENOUGH_S: Final = 15.0
+"""Wall seconds for growing; what is left then is tried only for limits that were not met yet."""
+
+
+@check("LIM-001", level="gold", binding="gold", limit_s=180.0)
+def check_limits(ctx: Context) -> None:
+    """Given each declared limit, when models grow to it, then they fit to the last unit and are refused by its name.
+
+    Where a device puts what is too much for one place on a further one, the first place has to be full by then.
+    """
+    limits = {resource.name: resource.limit for resource in ctx.spec.resources if resource.when == "map"}
+    if not limits:
+        nothing("no limits are declared")
+    met = {pair.resource: _brought(ctx, pair) for pair in evidence(ctx.name).limits}
+    start = time.monotonic()
+    for family in families(ctx.witness):
+        if set(met) != set(limits) or time.monotonic() - start < ENOUGH_S:
+            met |= _grown(ctx, family, limits)
+    for name, how in sorted(met.items()):
+        ctx.measure(name, how)
+    missing = sorted(limits.keys() - met.keys())
+    demand(
+        not missing,
+        f"no growing network meets the limit of {', '.join(missing)}; a plugin brings a pair of models for such a "
+        "resource: Evidence(limits=...)",
+    )
+
+
+def _grown(ctx: Context, family: Family, limits: dict[str, tuple[float, ...]]) -> dict[str, str]:
+    """Which limits a family meets, and how."""
+    mapper = ctx.mapper()
+    reports: dict[int, FitReport] = {}
+
+    def report(n: int) -> FitReport:
+        if n not in reports:
+            reports[n] = mapper.check(family.model(n))
+        return reports[n]
+
+    if not report(1).fits:
+        return {}
+    largest = 1
+    while 2 * largest <= family.most and report(2 * largest).fits:
+        largest *= 2
+    met = {}
+    if 2 * largest <= family.most:
+        largest = _last(lambda n: report(n).fits, largest, 2 * largest)
+        met = _refused(ctx, f"{family.label}: {largest + 1}", report(largest + 1), limits)
+    return met | _spilled(ctx, family, report(largest), min(largest, 1 << 11), met)
+
+
+def _last(good: object, low: int, high: int) -> int:
+    """The last number from `low`, where it is good, to before `high`, where it is not."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if good(middle) else (low, middle)  # type: ignore[operator]
+    return low
+
+
+def _refused(ctx: Context, what: str, report: FitReport, limits: dict[str, tuple[float, ...]]) -> dict[str, str]:
+    """The resources by which a model is refused; a failure when they are not the declared ones."""
+    over = [row for row in report.rows if not row.ok]
+    demand(over, f"{what}: refused, and no resource is over its limit: {report}")
+    for row in over:
+        demand(row.resource in limits, f"{what}: refused for {row.resource!r}, which the spec does not declare")
+        declared = limits[row.resource]
+        demand(
+            row.limit in declared, f"{what}: the limit of {row.resource} is {row.limit:g}, declared are {set(declared)}"
+        )
+    return {row.resource: what for row in over}
+
+
+def _spilled(ctx: Context, family: Family, whole: FitReport, largest: int, met: dict[str, str]) -> dict[str, str]:
+    """The resources that are used up on the first core when a family needs a second one."""
+    if not {row.resource for row in whole.rows} - met.keys():
+        return {}
+
+    def cores(n: int) -> int:
+        places = ctx.mapper().map(family.model(n)).placement.rows
+        return int(np.unique(places[["chip", "core"]][places["core"] >= 0]).size)
+
+    one = cores(1)
+    if largest < 3 or cores(largest) == one:
+        return {}
+    full = _last(lambda n: cores(n) == one, 1, largest)
+    if full < 2:
+        return {}
+    before, last = (_needed(ctx.mapper().check(family.model(n))) for n in (full - 1, full))
+    return {
+        name: f"{family.label}: {full} fill a core"
+        for name, (needed, limit) in last.items()
+        if needed + (needed - before.get(name, (0.0, 0.0))[0]) > limit
+    }
+
+
+def _needed(report: FitReport) -> dict[str, tuple[float, float]]:
+    """Of each resource the fullest place: how much is needed, how much there is."""
+    out: dict[str, tuple[float, float]] = {}
+    for row in report.rows:
+        if row.resource not in out or row.needed > out[row.resource][0]:
+            out[row.resource] = (row.needed, row.limit)
+    return out
+
+
+def _brought(ctx: Context, pair: Limit) -> str:
+    """A pair the plugin brought, tried."""
+    what = f"the plugin's models for {pair.resource}"
+    declared = {resource.name: resource.limit for resource in ctx.spec.resources}
+    demand(pair.resource in declared, f"{what}: there is no such resource in the spec")
+    report = ctx.mapper().check(pair.fits, dict(pair.options))
+    demand(report.fits, f"{what}: the one that should fit does not: {report}")
+    needed, limit = _needed(report).get(pair.resource, (0.0, 0.0))
+    demand(limit in declared[pair.resource], f"{what}: the limit is {limit:g}, declared {set(declared[pair.resource])}")
+    error = raises(DoesNotFitError, what, lambda: ctx.mapper().map(pair.over, dict(pair.options)))
+    named = [row for row in error.report.rows if not row.ok and row.resource == pair.resource]
+    demand(named, f"{what}: the one over the limit is refused for other reasons: {error}")
+    return f"{needed:g} of {limit:g}"
+
+
+@check("LIM-002", level="gold", binding="gold", limit_s=120.0)
+def check_full(ctx: Context) -> None:
+    """Given the largest layer that fits, when its inputs fire, then every neuron answers, each from its own place."""
+    if not any(resource.when == "map" for resource in ctx.spec.resources):
+        nothing("no limits are declared")
+    family = next(iter(families(ctx.witness)))
+    fits = ctx.mapper().check
+    largest = 1
+    while 2 * largest <= family.most and fits(family.model(2 * largest)).fits:
+        largest *= 2
+    if 2 * largest <= family.most:
+        largest = _last(lambda n: fits(family.model(n)).fits, largest, 2 * largest)
+    # no two neighbours hear the same two channels, so that no neuron answers for another
+    weight = np.zeros((largest, CHANNELS), np.float32)
+    hears = np.array([(a, b) for a in range(CHANNELS) for b in range(CHANNELS) if a < b])[_pattern(ctx, largest)]
+    weight[np.arange(largest)[:, None], hears] = strong(ctx.witness)
+    witness = layered(ctx.witness, [weight])
+    mapping = ctx.mapping(witness)
+    places = mapping.where(witness.populations[0])[["chip", "core", "neuron"]]
+    demand(np.unique(places).size == largest, f"{largest} neurons fit, and sit at {np.unique(places).size} places")
+    steps = CHANNELS * 2
+    stimulus = events(2 * STEP_NS * np.arange(CHANNELS), range(CHANNELS))
+    duration = (steps + TAIL_STEPS) * STEP_NS
+    recording = ctx.run(ctx.loaded(mapping), {witness.input: stimulus}, duration)
+    wanted = witness.answer(stimulus, steps + TAIL_STEPS)[witness.output]
+    ctx.same(f"a layer of {largest} neurons", recording.spikes[witness.output], wanted, mapping, witness.output)
+    ctx.measure("neurons", largest)
+
+
+def _pattern(ctx: Context, size: int) -> np.ndarray:
+    return ctx.rng.integers(0, CHANNELS * (CHANNELS - 1) // 2, size)

@@ -1,0 +1,112 @@
+"""Words of the semantics that a device does not do as asked, and does not say so."""
+
+import attrs
+
+from hal.errors import CapabilityError
+from hal.fit import Finding, FitRow
+from hal.mapper import Plan
+from hal_mutants.catalogue import fault
+from hal_mutants.mixins import PlainMapper
+
+
+class Ignores(PlainMapper):
+    """Does what it always does, whatever the semantics say."""
+
+    def _plan(self, model, *args):
+        return super()._plan(model.with_semantics(attrs.evolve(model.semantics, **self.always)), *args)
+
+
+def _ignores(name, words, loihi=None, **always):
+    ((field, value),) = always.items()
+    says = f"Takes {field} to be {value!r}, whatever the model says."
+    made = type("IgnoresOne", (Ignores,), {"always": always, "__doc__": says})
+    for base, told in (("toy", words), ("loihi", loihi or words)):
+        fault(f"ignores-{name}", {"MAP-012": told}, on=base)(made)
+
+
+_ignores("compare", "compare='>'", compare=">=")
+_ignores("reset-rule", "spike_reset='subtract'", spike_reset="value")
+# Loihi refuses other resets than to a value, with and without a delay
+_ignores("reset-delay", "reset_delay=1", loihi="spike_reset='discard_update'", reset_delay=0)
+_ignores("fires-on", "fires_on='old'", fires_on="new")
+_ignores("spikes-per-step", "spikes_per_step='many'", spikes_per_step="one")
+_ignores("edge-delay", "edge_delay=1", edge_delay=0)
+_ignores("feedback-delay", "feedback_delay=2", feedback_delay=1)
+_ignores("v-min", "v_min=-1.0", v_min=None)
+_ignores("start-state", "start_state=3.0", start_state=0.0)
+_ignores("gain", "gain='r'", gain="one")
+_ignores("decay", "LIF neurons with decay='exp'", decay="1-dt/tau")
+_ignores("jump", "CubaLIF neurons with jump='before'", jump="after")
+_ignores("flatten-order", "flatten_order='HWC'", flatten_order="CHW")
+
+
+@fault("ignores-subtract-n", {"MAP-012": "spike_reset='subtract_n': no finding"}, on="toy")
+class IgnoresSubtractN(PlainMapper):
+    """Takes one threshold off, whatever a step was worth."""
+
+    def _plan(self, model, *args):
+        semantics = model.semantics
+        if semantics.spike_reset == "subtract_n":
+            model = model.with_semantics(attrs.evolve(semantics, spike_reset="subtract"))
+        return super()._plan(model, *args)
+
+
+@fault("ignores-subtract-n", {"MAP-012": "spike_reset='subtract_n', one spike a step: no finding"}, on="loihi")
+class ResetsToValue(PlainMapper):
+    """Resets to a value where thresholds are to be taken off, and says of several spikes alone that it has none."""
+
+    def _plan(self, model, *args):
+        semantics = model.semantics
+        if semantics.spike_reset == "subtract_n":
+            model = model.with_semantics(attrs.evolve(semantics, spike_reset="value"))
+        return super()._plan(model, *args)
+
+
+@fault("refuses-without-words", {"MAP-012": "refused, and no reason names a node and 'fires_on'"})
+class RefusesWithoutWords(PlainMapper):
+    """Refuses a word of the semantics without naming it."""
+
+    def _plan(self, model, *args):
+        plan = super()._plan(model, *args)
+        if model.semantics.rule(model.nodes["neurons"]).fires_on == "new":
+            return plan
+        return Plan(findings=[Finding(level="refused", node="neurons", field="model", reason="not this one")])
+
+
+# --- in order -------------------------------------------------------------------------------------------------------
+
+
+def _delay(model):
+    return model.semantics.rule_for("", "Input").edge_delay
+
+
+@fault("slow", {}, on="toy")
+class Slow(PlainMapper):
+    """In order: takes a step for each connection, and says so."""
+
+    def _plan(self, model, *args):
+        slow = model.with_semantics(attrs.evolve(model.semantics, edge_delay=1 + _delay(model)))
+        plan = super()._plan(slow, *args)
+        steps = {node.name: k for k, node in enumerate(model.populations())}
+        steps |= {name: max(steps.values()) for name in model.outputs}
+        return attrs.evolve(plan, latency_ns={name: k * (plan.step_ns or 0) for name, k in steps.items()})
+
+
+@fault("refuses-by-row", {}, on="toy")
+class RefusesByRow(PlainMapper):
+    """In order: what it has no memory for is a row over its limit."""
+
+    def _plan(self, model, *args):
+        plan = super()._plan(model, *args)
+        row = FitRow(resource="delays", place="chip", node="", needed=_delay(model), limit=0, unit="steps")
+        return attrs.evolve(plan, rows=(*plan.rows, row))
+
+
+@fault("refuses-late", {}, on="toy")
+class RefusesLate(PlainMapper):
+    """In order, just: says no when it maps, by a capability."""
+
+    def map(self, model, options=None, **more):
+        if _delay(model):
+            raise CapabilityError("no delays", capability="delay.axonal")
+        return super().map(model, options, **more)
