@@ -1,10 +1,10 @@
-"""Walking a configuration: every field with a declared range, and a copy of the whole with that one field beyond it."""
+"""Walking a configuration: every field with a declared range, and copies of the whole with one field at its ends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, Literal, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import attrs
 import numpy as np
@@ -12,8 +12,8 @@ import numpy as np
 from hal.config import FieldSpec
 
 Rebuild = Callable[[Any], Any]
-Fault = tuple[str, Callable[[], Any], str]
-"""Path of the field, what makes the broken configuration, and what is wrong with it in words."""
+Edited = tuple[str, Callable[[], Any], str]
+"""Path of the field, what makes the configuration with another value in it, and that value in words."""
 
 
 def spec_of(field: Any) -> FieldSpec | None:
@@ -46,12 +46,21 @@ def classes_in(kind: Any) -> Iterator[type]:
         yield from classes_in(part)
 
 
-def faults(config: Any) -> Iterator[Fault]:
+def faults(config: Any) -> Iterator[Edited]:
     """Each declared limit of each field of each class that occurs in `config`, overstepped once."""
-    yield from _walk(config, lambda whole: whole, "", set())
+    yield from _walk(config, lambda whole: whole, "", set(), _beyond)
 
 
-def _walk(part: Any, rebuild: Rebuild, path: str, seen: set[tuple[type, str]]) -> Iterator[Fault]:
+def bounds(config: Any) -> Iterator[Edited]:
+    """Each declared limit of each such field, met once."""
+    yield from _walk(config, lambda whole: whole, "", set(), _bound)
+
+
+Edits = Callable[[Any, Any, FieldSpec], Iterator[tuple[Any, str]]]
+"""(value, annotation, what was said of the field) -> other values of it, and these in words."""
+
+
+def _walk(part: Any, rebuild: Rebuild, path: str, seen: set[tuple[type, str]], edits: Edits) -> Iterator[Edited]:
     cls = type(part)
     attrs.resolve_types(cls)
     for field in attrs.fields(cls):
@@ -65,16 +74,16 @@ def _walk(part: Any, rebuild: Rebuild, path: str, seen: set[tuple[type, str]]) -
 
         spec = spec_of(field)
         if spec is not None and (cls, field.name) not in seen:
-            made = list(_beyond(value, field.type, spec, put, where))
+            made = [(where, partial(put, new), what) for new, what in edits(value, field.type, spec)]
             if made:
                 seen.add((cls, field.name))
                 yield from made
-        yield from _inside(value, put, where, seen)
+        yield from _inside(value, put, where, seen, edits)
 
 
-def _inside(value: Any, put: Rebuild, where: str, seen: set[tuple[type, str]]) -> Iterator[Fault]:
+def _inside(value: Any, put: Rebuild, where: str, seen: set[tuple[type, str]], edits: Edits) -> Iterator[Edited]:
     if attrs.has(type(value)):
-        yield from _walk(value, put, where, seen)
+        yield from _walk(value, put, where, seen, edits)
     elif isinstance(value, tuple):
         for k, item in enumerate(value):
 
@@ -82,24 +91,57 @@ def _inside(value: Any, put: Rebuild, where: str, seen: set[tuple[type, str]]) -
                 return put((*value[:k], new, *value[k + 1 :]))
 
             if attrs.has(type(item)):
-                yield from _walk(item, put_item, f"{where}[{k}]", seen)
+                yield from _walk(item, put_item, f"{where}[{k}]", seen, edits)
 
 
-def _beyond(value: Any, kind: Any, spec: FieldSpec, put: Rebuild, where: str) -> Iterator[Fault]:
+def _beyond(value: Any, kind: Any, spec: FieldSpec) -> Iterator[tuple[Any, str]]:
+    """One value beyond each limit, or none of the words there are."""
     if spec.dtype:
-        for array, what in _arrays(value, spec):
-            yield where, partial(put, array), what
-        return
-    if get_origin(kind) is Literal:
-        yield where, partial(put, "no such word"), "'no such word'"
-        return
-    item = value[0] if isinstance(value, tuple) and value else value
-    for new, what in _scalars(item, spec):
-        whole = (new, *value[1:]) if isinstance(value, tuple) else new
-        yield where, partial(put, whole), what
+        for number, what in _array_beyond(value, spec):
+            yield _filled(value, number), what
+    elif get_origin(kind) is Literal:
+        yield "no such word", "'no such word'"
+    else:
+        for number, what in _scalar_beyond(_first(value), spec):
+            yield _placed(value, number), what
 
 
-def _scalars(value: Any, spec: FieldSpec) -> Iterator[tuple[Any, str]]:
+def _bound(value: Any, kind: Any, spec: FieldSpec) -> Iterator[tuple[Any, str]]:
+    """The value at each limit, or each of the words."""
+    if spec.dtype:
+        for number, what in _array_limits(value, spec):
+            yield _filled(value, number).astype(spec.dtype), what
+        return
+    first = _first(value)
+    if isinstance(first, Mapping):
+        return  # its limits are those of values there may be
+    words = get_args(kind) if get_origin(kind) is Literal else spec.choices or ()
+    for word in words:
+        yield _placed(value, word), f"{word!r}"
+    if words or isinstance(first, bool) or not isinstance(first, int | float):
+        return
+    for limit in (spec.minimum, spec.maximum):
+        if limit is not None:
+            yield _placed(value, type(first)(limit)), f"at its limit {limit}"
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, tuple) and value else value
+
+
+def _placed(value: Any, new: Any) -> Any:
+    """A tuple with another first item, or just that."""
+    return (new, *value[1:]) if isinstance(value, tuple) and value else new
+
+
+def _filled(value: Any, number: float) -> Any:
+    """The array with another first item, in a type that holds it."""
+    array = value.astype(np.int64 if value.dtype.kind in "iu" else np.float64)
+    array.flat[0] = number
+    return array
+
+
+def _scalar_beyond(value: Any, spec: FieldSpec) -> Iterator[tuple[Any, str]]:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return
     if spec.choices:
@@ -122,20 +164,29 @@ def _step(bound: float, sign: int) -> float:
     return bound + sign * max(1, abs(bound) if not float(bound).is_integer() else 1)
 
 
-def _arrays(value: Any, spec: FieldSpec) -> Iterator[tuple[Any, str]]:
+def _ends(value: Any, spec: FieldSpec) -> tuple[float | None, float | None]:
+    """The declared range of an array's items, or that of its type; nothing for what has no numbers."""
     dtype = np.dtype(spec.dtype)
     if not isinstance(value, np.ndarray) or not value.size or dtype.kind not in "iuf":
-        return
+        return None, None
     low, high = spec.minimum, spec.maximum
     if dtype.kind in "iu" and dtype.itemsize < 8:
         low = np.iinfo(dtype).min if low is None else low
         high = np.iinfo(dtype).max if high is None else high
-    wide = np.int64 if dtype.kind in "iu" else np.float64
-    beyond = [(_step(low, -1), f"below the minimum {low}")] if low is not None else []
-    beyond += [(_step(high, 1), f"above the maximum {high}")] if high is not None else []
-    if dtype.kind == "f":
-        beyond.append((float("nan"), "NaN"))
-    for number, what in beyond:
-        array = value.astype(wide)
-        array.flat[0] = number
-        yield array, what
+    return low, high
+
+
+def _array_limits(value: Any, spec: FieldSpec) -> Iterator[tuple[float, str]]:
+    for limit in _ends(value, spec):
+        if limit is not None:
+            yield limit, f"at its limit {limit}"
+
+
+def _array_beyond(value: Any, spec: FieldSpec) -> Iterator[tuple[float, str]]:
+    low, high = _ends(value, spec)
+    if low is not None:
+        yield _step(low, -1), f"below the minimum {low}"
+    if high is not None:
+        yield _step(high, 1), f"above the maximum {high}"
+    if np.dtype(spec.dtype).kind == "f" and isinstance(value, np.ndarray) and value.size:
+        yield float("nan"), "NaN"

@@ -133,10 +133,10 @@ def check_closing(ctx: Context) -> None:
     demand(device.state == "open", f"a device just opened is in state {device.state!r}")
     device.close()
     device.close()
-    _closed(ctx, device)
+    closed(ctx, device)
     with ctx.open() as other:
         demand(other.state == "open", f"within `with`, the device is in state {other.state!r}")
-    _closed(ctx, other)
+    closed(ctx, other)
     third = ctx.open()
     try:
         with third:
@@ -145,10 +145,11 @@ def check_closing(ctx: Context) -> None:
         pass
     else:
         fail("`with` swallowed an exception raised within the block")
-    _closed(ctx, third)
+    closed(ctx, third)
 
 
-def _closed(ctx: Context, device: Device) -> None:
+def closed(ctx: Context, device: Device) -> None:
+    """Fail unless every method of the device says that it is closed."""
     demand(device.state == "closed", f"a closed device is in state {device.state!r}")
     mapping: Any = None
     if not isinstance(ctx.subject.witness, str):

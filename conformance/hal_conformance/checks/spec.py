@@ -22,7 +22,7 @@ from hal.mapping import BASE_COLUMNS, Losses, Placement
 from hal.model import Model
 from hal_conformance.context import Context
 from hal_conformance.failure import demand
-from hal_conformance.fields import faults, undocumented
+from hal_conformance.fields import bounds, faults, undocumented
 from hal_conformance.raising import naming, raises
 from hal_conformance.rulebook import check
 
@@ -161,6 +161,35 @@ def _refused(cls: type, path: str, make: Callable[[], Any], what: str) -> None:
         told = f"{cls.__name__} read from JSON with {path} {what}"
         error = raises(ConfigError, told, lambda: from_json(cls, to_json(broken[0])))
         naming(error, path.rpartition(".")[2].partition("[")[0])
+
+
+@check("CONF-004", level="bronze")
+def check_bounds(ctx: Context) -> None:
+    """Given valid registers, when one field is put at an end of its range, then that is taken, or another is named.
+
+    What a single field may be is its range; what fields may be together is a rule that says so by naming more.
+    """
+    tried = kept = 0
+    for config in (ctx.mapping().config, ctx.spec.map_options(), ctx.spec.open_options()):
+        cls = type(config)
+        names = {field.name for field in attrs.fields(cls)} | {path.rpartition(".")[2] for path, _, _ in bounds(config)}
+        for path, make, what in bounds(config):
+            tried += 1
+            own = path.rpartition(".")[2].partition("[")[0]
+            try:
+                edited = config_check(make())
+            except ConfigError as error:
+                text = "\n".join(f"{problem.where} {problem}" for problem in error.problems)
+                others = [name for name in names - {own} if name in text]
+                demand(others, f"{cls.__name__}.{path} {what} is refused, and nothing else is named: {error}")
+                continue
+            kept += 1
+            demand(
+                from_json(cls, json.loads(json.dumps(to_json(edited)))) == edited,
+                f"{cls.__name__} with {path} {what} comes back from JSON as another",
+            )
+    ctx.measure("bounds_tried", tried)
+    ctx.measure("kept", kept)
 
 
 @check("CONF-003", level="bronze")

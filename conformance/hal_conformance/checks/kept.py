@@ -1,0 +1,136 @@
+"""What is kept: recordings that are replayed or torn, mappings of other devices, ways to the vendor's tools."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+import hal
+from hal import registry
+from hal.errors import CapabilityError, ConfigError, OptionalDependencyError
+from hal.recorder import ArrowRecorder
+from hal.vendor import look
+from hal_conformance.checks.honesty import Bench, said
+from hal_conformance.context import STEP_NS, STEPS, Context
+from hal_conformance.failure import demand, fail
+from hal_conformance.raising import helpful, raises
+from hal_conformance.rulebook import check
+from hal_conformance.variants import rules
+
+DURATION: Final = STEPS * STEP_NS
+
+
+@check("REC-010", level="silver")
+def check_replayed(ctx: Context) -> None:
+    """Given a recording on disk, when its stimulus runs on the saved mapping again, then it is the same recording."""
+    mapping = ctx.mapping(record=ctx.witness.populations[:-1])
+    mapping.save(ctx.folder() / "mapping.zip")
+    stored = ctx.folder() / "run"
+    first = ctx.run(ctx.loaded(mapping), {ctx.witness.input: ctx.stimulus()}, DURATION, to=stored)
+    recording = hal.read_recording(stored)
+    again = ctx.loaded(hal.read_mapping(ctx.folder() / "mapping.zip"), seed=recording.header.seed)
+    replayed = ctx.run(again, dict(recording.stimulus), recording.duration_ns)
+    ctx.equal("the run and its replay from disk", replayed, first)
+
+
+@check("REC-011", level="silver")
+def check_torn(ctx: Context) -> None:
+    """Given a run that is killed while it is recorded, when what lies on disk is read, then it is how the run began.
+
+    What lies on disk at each `advance` is what a process leaves behind that is killed there: it is copied and read.
+    """
+    mapping = ctx.mapping()
+    stimulus = {ctx.witness.input: ctx.stimulus()}
+    path = ctx.folder() / "run"
+    recorder = ArrowRecorder(path)
+    copies: list[Path] = []
+
+    def copied(_: int) -> None:
+        copies.append(ctx.folder() / f"killed {len(copies)}")
+        shutil.copytree(path, copies[-1])
+
+    recorder.on_advance.append(copied)
+    whole = ctx.run(ctx.loaded(mapping), stimulus, DURATION, recorder=recorder)
+    demand(copies, "a run ended without a single call of advance")
+    for copy in copies:
+        torn = hal.read_recording(copy)
+        demand(torn.status == "interrupted", f"a recording that was not finished has the status {torn.status!r}")
+        for name, spikes in torn.spikes.items():
+            begun = whole.spikes[name][: spikes.size]
+            demand(np.array_equal(spikes, begun), f"{name!r}: what was on disk at the kill is not how the run began")
+    ctx.measure("kills", len(copies))
+
+
+@check("MAP-014", level="silver")
+def check_approximated(ctx: Context) -> None:
+    """Given leave to approximate all there is, when each word of the semantics is mapped, then changes are named."""
+    allowed = ctx.spec.map_options.approximations
+    ctx.measure("approximations", ", ".join(allowed) or "none")
+    wrong = {"approximate": ["no such word"]}
+    error = raises(ConfigError, "leave to approximate what there is not", lambda: ctx.mapper().map(_model(ctx), wrong))
+    demand("no such word" in str(error), f"the error does not name the word: {error}")
+    if not allowed:
+        return
+    bench, changed, faults = Bench.of(ctx), 0, []
+    for variant in rules(ctx.witness, ctx.capabilities, ctx.spec.clock.kind == "clocked"):
+        plain = ctx.mapper().check(variant.varied)
+        report = ctx.mapper().check(variant.varied, {"approximate": list(allowed)})
+        if plain.fits or not report.fits or bench.shows(variant) is None:
+            continue
+        changed += 1
+        if not said(variant, report.changed):
+            faults.append(
+                f"{variant.label}: refused without leave; with it, nothing that is changed is named: {report}"
+            )
+    ctx.measure("changed", changed)
+    demand(not faults, "; ".join(faults))
+
+
+def _model(ctx: Context) -> hal.Model:
+    return ctx.witness.model
+
+
+@check("MAP-015", level="silver")
+def check_loads(ctx: Context) -> None:
+    """Given the devices whose mappings it says it loads, when one is mapped for them, then it is loaded and runs."""
+    ctx.measure("loads", ", ".join(ctx.spec.loads) or "its own alone")
+    for name in ctx.spec.loads:
+        mapping = registry.mapper(name).map(ctx.witness.model)
+        recording = ctx.run(ctx.loaded(mapping), {ctx.witness.input: ctx.stimulus()}, DURATION)
+        demand(recording.status == "ok", f"a mapping made for {name} runs {recording.status!r}")
+        demand(recording.event_count(), f"a mapping made for {name} gives no spikes")
+
+
+@check("MAP-016", level="silver")
+def check_exports(ctx: Context) -> None:
+    """Given the vendors' formats, when a mapping is exported, then it is twice the same; other formats are refused."""
+    mapping = ctx.mapping()
+    ctx.measure("exports", ", ".join(ctx.spec.exports) or "none")
+    for form in ctx.spec.exports:
+        one, two = hal.export(mapping, form), hal.export(mapping, form)
+        demand(len(one) > 0, f"exported to {form}, the mapping is empty")
+        demand(one == two, f"exported to {form} twice, the mapping differs")
+    error = raises(CapabilityError, "a format there is not", lambda: hal.export(mapping, "no such format"))
+    helpful(error)
+
+
+@check("LOAD-007", level="bronze")
+def check_hardware(ctx: Context) -> None:
+    """Given hardware where the vendor's package is missing, when it is opened, then the error says what to install."""
+    ctx.measure("kinds", ", ".join(ctx.spec.kinds))
+    if "hardware" not in ctx.spec.kinds:
+        return
+    vendor = ctx.spec.vendor
+    if vendor and look(vendor).compiled:
+        ctx.measure("vendor", f"{look(vendor)}; not opened")
+        return
+    try:
+        ctx.open(kind="hardware")
+    except (OptionalDependencyError, CapabilityError) as error:
+        demand(not vendor or vendor in str(error), f"the error does not name the package {vendor!r}: {error}")
+        helpful(error)
+    else:
+        fail(f"hardware was opened, and the vendor's package {vendor or '(none is named)'} is not here")
