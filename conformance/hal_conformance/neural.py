@@ -67,7 +67,7 @@ def unleaking(rng: np.random.Generator) -> Iterator[Feature]:
             pauses = at((0, 1), (PAUSE_STEPS, 1), (PAUSE_STEPS + 1, 2), (2 * PAUSE_STEPS, 2))
             cases = tuple(
                 Case(what=what, stimulus={witness.input: fed}, steps=steps, wanted=_output(witness, fed, steps))
-                for what, fed in (("random events", witness.stimulus(rng, steps)), ("events far apart", pauses))
+                for what, fed in (("events far apart", pauses), ("random events", witness.stimulus(rng, steps)))
             )
             yield Feature(form="IF neurons", node=witness.populations[0], model=witness.model, cases=cases)
 
