@@ -27,7 +27,7 @@ GROUPS: Final = (
     *("ERR", "STIM", "LIM", "OVR", "AGR", "VEC"),
 )
 """What the letters of an id may be, in the order in which checks run."""
-LIMIT_S: Final = 60.0
+LIMIT_S: Final = 120.0
 """Wall seconds a check may take; emulators that compile on first use need some of it."""
 
 _ID: Final = re.compile(r"([A-Z]+)-([0-9]{3})")
