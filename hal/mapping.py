@@ -106,6 +106,21 @@ class Fate:
     reason: str = ""
 
 
+def plain_fates(model: Model) -> list[Fate]:
+    """Of every node, where each population is on the chip and all between two of them is folded into synapses."""
+    fates = {name: Fate(node=name, fate="folded") for name in (*model.inputs, *model.outputs)}
+    for node in model.populations():
+        fates.setdefault(node.name, Fate(node=node.name, fate="chip"))
+    for projection in model.projections():
+        to_output = projection.target in model.outputs
+        onto, reason = ("", "order of addresses") if to_output else (projection.target, "synapses")
+        for node in projection.path:
+            fates.setdefault(node.name, Fate(node=node.name, fate="folded", onto=onto, reason=reason))
+    for name in model.nodes:
+        fates.setdefault(name, Fate(node=name, fate="folded", reason="on no way between populations"))
+    return list(fates.values())
+
+
 def _feeding(projection: Projection, index: ArrayLike | None) -> NDArray[Any] | None:
     """Source elements with a connection to some of the target's elements."""
     if index is None:

@@ -1,10 +1,45 @@
-"""What a mapper has to say about a model, collected: refusals, changes, notes."""
+"""What a mapper has to say about a model, collected: refusals, changes, notes; and the rules a chip keeps, as data."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any, Final, Literal
 
+import attrs
+
+from hal.errors import ConfigError, Problem
 from hal.fit import Finding
+from hal.semantics import FIELDS, Rule
+
+LEVELS: Final = ("refused", "changed", "note")
+
+
+@attrs.frozen(kw_only=True)
+class Only:
+    """A chip keeps one field of `hal.semantics.Rule` for some values alone; see `Notes.only`.
+
+    keeps: these values. reason: why no other. realised: what the chip does instead. otherwise: what every other value
+    is. approximate: a word of `MapOptions.approximate` with which a refused value is changed instead.
+    Raises ConfigError where there is no such field or level, or a word beside another level than "refused".
+    """
+
+    field: str
+    keeps: tuple[Any, ...]
+    reason: str
+    realised: Any = None
+    otherwise: Literal["refused", "changed", "note"] = "refused"
+    approximate: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        problems = []
+        if self.field not in FIELDS:
+            problems.append(Problem("no such field of a rule", "field", value=self.field, limit=f"one of {FIELDS}"))
+        if self.otherwise not in LEVELS:
+            problems.append(Problem("no such level", "otherwise", value=self.otherwise, limit=f"one of {LEVELS}"))
+        elif self.approximate and self.otherwise != "refused":
+            problems.append(Problem("only what is refused can be approximated", "approximate", self.approximate))
+        if problems:
+            raise ConfigError(f"this says nothing about a rule: {self.field}", problems=problems)
 
 
 class Notes:
@@ -51,3 +86,14 @@ class Notes:
         else:
             hint = f"allow it with approximate={{'{word}'}}"
             self.refuse(node, field, reason, wanted=wanted, limit=realised, hint=hint)
+
+    def only(self, node: str, rule: Rule, table: Iterable[Only]) -> None:
+        """Hold the rule of a node against what the chip keeps: one finding for every value it does not."""
+        for entry in table:
+            wanted = getattr(rule, entry.field)
+            if wanted in entry.keeps:
+                continue
+            if entry.approximate:
+                self.approximated(entry.approximate, node, entry.field, entry.reason, wanted, entry.realised)
+            else:
+                self.say(entry.otherwise, node, entry.field, entry.reason, wanted, entry.realised)

@@ -135,3 +135,14 @@ def recorded_events(mapping: Mapping) -> dict[str, tuple[int, ...]]:
     shapes = {name: part.nodes[name].output_shape for name in part.outputs if part.kind(name) == "events"}
     probed = probed_events(mapping).items()
     return shapes | {name: shape for name, shape in probed if name in part.nodes and name not in part.inputs}
+
+
+def feeding(mapping: Mapping) -> dict[str, tuple[str, ...]]:
+    """The populations whose spikes make up each key of `recorded_events`: those before an Output, or itself."""
+    part, keys = mapping.on_chip, recorded_events(mapping)
+    if part is None:
+        return {key: (key,) for key in keys}
+    before: dict[str, list[str]] = {}
+    for projection in part.projections():
+        before.setdefault(projection.target, []).append(projection.source)
+    return {key: tuple(before.get(key, ())) if key in part.outputs else (key,) for key in keys}

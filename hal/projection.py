@@ -64,6 +64,21 @@ class Projection:
         """
         return through(self.path, self.source_size, self.hwc)
 
+    def labels(self) -> tuple[Affine | Linear | Conv1d | Conv2d, csr_array] | None:
+        """The node with the weights, and which of them joins each pair: (target size, source size), flat index + 1.
+
+        All weights have a label, those that are 0, too. None where a pair is joined by more or less than one weight as
+        it stands: no node with weights on the path, several, or a Scale or a pool.
+        """
+        weighty = [node for node in self.path if isinstance(node, Affine | Linear | Conv1d | Conv2d)]
+        others = [node for node in self.path if node not in weighty]
+        if len(weighty) != 1 or not all(isinstance(node, Flatten | Delay) for node in others):
+            return None
+        (node,) = weighty
+        numbered = attrs.evolve(node, weight=(np.arange(node.weight.size) + 1.0).reshape(node.weight.shape))
+        path = tuple(numbered if other is node else other for other in self.path)
+        return node, through(path, self.source_size, self.hwc).astype(np.int64)
+
 
 def through(path: tuple[Node, ...], size: int, hwc: frozenset[str]) -> csr_array:
     """The matrix of a path that starts with `size` elements."""

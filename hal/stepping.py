@@ -91,6 +91,18 @@ def per_step(node: Any, semantics: Semantics, dt_ns: int) -> PerStep:
     )
 
 
+def time_constant(rule: Rule, decay: Float, dt_ns: int) -> Float:
+    """What tau a factor per step means, in the unit and by the formula of a rule: the inverse of `PerStep.decay`.
+
+    Infinite for a factor of 1. Chips that hold other factors than were asked for realise another tau.
+    """
+    with np.errstate(divide="ignore"):
+        # no minus: -log(1) would be a zero below zero, and its inverse minus infinity
+        ratio = np.log(1.0 / decay) if rule.decay == "exp" else 1.0 - decay
+        dt = step_in(rule.tau_unit, dt_ns)
+        return np.asarray((dt * dt if rule.tau_unit == "s*dt" else dt) / ratio)
+
+
 def _ratio(tau: Any, unit: str, dt_ns: int) -> Float:
     """The step over the time constant; infinite where that is 0."""
     tau = np.asarray(tau, np.float64).ravel()

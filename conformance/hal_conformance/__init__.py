@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from hal_conformance.expectations import read_expected as read_expected
     from hal_conformance.failure import ConformanceFailure as ConformanceFailure
+    from hal_conformance.parametrize import Case as Case
     from hal_conformance.parametrize import parametrize_checks as parametrize_checks
     from hal_conformance.report import Comparison as Comparison
     from hal_conformance.report import Report as Report
@@ -31,7 +32,7 @@ _NAMES: Final = {
     "hal_conformance.rulebook": ("Check", "catalogue", "check"),
     "hal_conformance.expectations": ("read_expected",),
     "hal_conformance.failure": ("ConformanceFailure",),
-    "hal_conformance.parametrize": ("parametrize_checks",),
+    "hal_conformance.parametrize": ("Case", "parametrize_checks"),
     "hal_conformance.report": ("Comparison", "Report", "Result", "compare", "read_report"),
     "hal_conformance.runner": ("run",),
 }

@@ -260,6 +260,18 @@ def conform(
     return partial(conforming.conform, name, asked, as_json=as_json)
 
 
+@app.command(name="new-plugin")
+def new_plugin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the chip: letters, digits, - and _.")],
+    directory: Annotated[Text, typer.Option(metavar="DIR", help="Where the project goes. [default: here]")] = None,
+    as_json: Json = False,
+) -> Job:
+    """Write a project for a new chip: a plugin that passes silver, to be changed into your own."""
+    from hal.cli import newplugin
+
+    return partial(newplugin.new_plugin, name, directory, as_json=as_json)
+
+
 @app.command()
 def doctor(as_json: Json = False) -> Job:
     """Look for what is broken: versions, plugins, clashes, caches, vendor packages."""

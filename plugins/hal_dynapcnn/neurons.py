@@ -8,10 +8,38 @@ from numpy.typing import NDArray
 
 from hal import nodes
 from hal.model import Model
-from hal.notes import Notes
+from hal.notes import Notes, Only
 from hal.semantics import Rule
 
 Float = NDArray[np.float64]
+
+
+_AT_ONCE = "the chip decides and resets at every event"
+RULES = (
+    Only(
+        field="spike_reset",
+        keeps=("value", "subtract", "subtract_n"),
+        reason=_AT_ONCE,
+        realised="reset to 0 at once",
+        approximate="reset",
+    ),
+    Only(field="reset_delay", keeps=(0,), reason=_AT_ONCE, realised=0, approximate="reset"),
+    Only(field="fires_on", keeps=("new",), reason=_AT_ONCE, realised="new", approximate="reset"),
+    Only(
+        field="edge_delay",
+        keeps=(0,),
+        reason="spikes reach the next core at once",
+        realised=0,
+        approximate="delays",
+    ),
+    Only(
+        field="compare",
+        keeps=(">=",),
+        reason="the chip fires at equality, too",
+        realised=">=",
+        otherwise="changed",
+    ),
+)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -106,21 +134,10 @@ class Neurons:
         if rule.spike_reset in ("value", "discard_update") and np.any(node.v_reset):
             worst = float(np.abs(node.v_reset).max())
             notes.refuse(name, "v_reset", "the chip resets to 0 or subtracts the threshold", wanted=worst, limit=0)
-        at_once = "the chip decides and resets at every event"
-        if rule.spike_reset == "discard_update":
-            notes.approximated("reset", name, "spike_reset", at_once, "discard_update", "reset to 0 at once")
-        if rule.reset_delay:
-            notes.approximated("reset", name, "reset_delay", at_once, 1, 0)
-        if rule.fires_on == "old":
-            notes.approximated("reset", name, "fires_on", at_once, "old", "new")
-        if rule.edge_delay:
-            reason = "spikes reach the next core at once"
-            notes.approximated("delays", name, "edge_delay", reason, rule.edge_delay, 0)
+        notes.only(name, rule, RULES)
         if rule.spikes_per_step == "many":
             reason = "input is taken in event by event and each synaptic update gives at most one spike"
             notes.say("changed", name, "spikes_per_step", reason, "many", "one per update")
         elif rule.bias_meaning == "per_step":
             reason = "input of a step is taken in event by event, not summed before the test"
             notes.say("changed", name, "step", reason, "sum, then test", "test after every event")
-        if rule.compare == ">":
-            notes.say("changed", name, "compare", "the chip fires at equality, too", ">", ">=")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hal.fit import Finding
 from hal.intake import Checked
 from hal.mapping import Mapping
+from hal.pace import Pace
 from hal.recorder import Recorder
 from hal_dynapcnn import readout, routing
 from hal_dynapcnn.blocks import NO_EVENTS, ReadoutBlock, Report, SensorBlock
@@ -19,9 +20,7 @@ from hal_dynapcnn.engine import I64, Step, engine
 from hal_dynapcnn.options import SpeckOpenOptions
 
 FIRST_CHUNK = 1024
-"""Events handed to the emulator at first; the number follows what takes about CHUNK_S."""
-CHUNK_S = 0.03
-"""Wall seconds between two hand-overs to the recorder."""
+"""Events handed to the emulator at first."""
 
 
 class Player:
@@ -49,7 +48,7 @@ class Player:
         shapes = self.ports | ({"@dvs": routing.sensor_shape(config.dvs_layer)} if self.sensor.leads else {})
         self.engine = engine(config, shapes, options, wanted, ordered)
         self.findings = _odd_findings(config, options) + _odd_readouts(taps)
-        self.chunk = FIRST_CHUNK
+        self.pace = Pace(FIRST_CHUNK, least=64, most=1 << 17)
         self.now_ns = 0
 
     def reset(self) -> None:
@@ -75,7 +74,7 @@ class Player:
         longest, done, ticked = 0, not duration_ns, 0
         while not done:
             began = time.perf_counter()
-            step = self.engine.advance(self.chunk)
+            step = self.engine.advance(self.pace.size)
             longest = max(longest, self._deliver(step, recorder))
             if self.readout is not None:
                 mine = clocks[self.readout.clock]
@@ -84,19 +83,12 @@ class Player:
                 ticked = up_to
             recorder.advance(step.now)
             done = step.done
-            self._adapt(time.perf_counter() - began)
+            self.pace.took(time.perf_counter() - began)
         self.now_ns += duration_ns
         self._states(duration_ns, recorder)
         for finding in self.findings:
             recorder.note(finding)
         self._about_load(longest, recorder)
-
-    def _adapt(self, took_s: float) -> None:
-        """Grow or shrink the chunk; results do not depend on it."""
-        if took_s < CHUNK_S / 2:
-            self.chunk = min(2 * self.chunk, 1 << 17)
-        elif took_s > 2 * CHUNK_S:
-            self.chunk = max(self.chunk // 2, 64)
 
     def _ticks(self, stimulus: Checked, duration_ns: int) -> I64:
         """Ticks of the outer slow clock in this run: the port's, and those of the board's own."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import attrs
@@ -16,6 +15,7 @@ from hal.events import Probe
 from hal.fit import Finding
 from hal.intake import Checked
 from hal.mapping import Mapping
+from hal.pace import Pace
 from hal.recorder import Recorder
 from hal_emulators.loihi import Board, Compartments, RegisterOverflowError, Result, Synapses
 from hal_loihi import readout
@@ -25,9 +25,7 @@ from hal_loihi.limits import CORES_PER_CHIP
 from hal_loihi.options import LoihiOpenOptions
 
 FIRST_CHUNK = 64
-"""Steps handed to the emulator at first; the number follows what takes about CHUNK_S."""
-CHUNK_S = 0.03
-"""Wall seconds between two hand-overs to the recorder."""
+"""Steps handed to the emulator at first."""
 
 I64 = NDArray[np.int64]
 
@@ -70,7 +68,7 @@ class LoihiDevice(Device):
         self._config = config
         self._board = build(config, self.options, self.seed)
         self._taps = readout.taps(mapping)
-        self._chunk = FIRST_CHUNK
+        self._pace = Pace(FIRST_CHUNK)
         self._pending = _Pending(config)
 
     def _reset(self, mode: Reset) -> None:
@@ -90,10 +88,7 @@ class LoihiDevice(Device):
         if self._config.cores.enable_noise.any():
             stream = np.random.SeedSequence([self.seed, self.run_number]).generate_state(1, np.uint64)[0]
             self._board.reseed(int(stream))
-        start = 0
-        while start < steps:
-            began = time.perf_counter()
-            n = min(-(-self._chunk // grid) * grid, steps - start)
+        for start, n in self._pace.pieces(steps, grid):
             low, high = np.searchsorted(when, (start, start + n))
             result = self._advance(n, when[low:high] - start, source[low:high], wanted, start)
             self._deliver(result, start, sampled, recorder)
@@ -105,9 +100,7 @@ class LoihiDevice(Device):
             if costs is not None:
                 both = [np.concatenate(pair) for pair in zip(fed, fired, strict=True)]
                 costs.add(start, n, both[0], both[1])
-            start += n
-            recorder.advance(start * step_ns)
-            self._adapt(time.perf_counter() - began)
+            recorder.advance((start + n) * step_ns)
         self._whole("events_in", 0, when.size, recorder)
         if costs is not None:
             recorder.count("busy_ns", costs.busy.astype(np.int64))
@@ -130,13 +123,6 @@ class LoihiDevice(Device):
                 index=index,
                 step=start + error.step,
             ) from error
-
-    def _adapt(self, took_s: float) -> None:
-        """Grow or shrink the chunk; results do not depend on it."""
-        if took_s < CHUNK_S / 2:
-            self._chunk = min(2 * self._chunk, 1 << 16)
-        elif took_s > 2 * CHUNK_S:
-            self._chunk = max(self._chunk // 2, 1)
 
     def _events(self, stimulus: Checked, steps: int, recorder: Recorder) -> tuple[I64, I64]:
         """Step and source of the host's spikes, in order; what is above the limit per step is dropped and counted."""

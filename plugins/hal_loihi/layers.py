@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from hal import nodes
 from hal.model import Model, Projection
-from hal.notes import Notes
+from hal.notes import Notes, Only
 from hal.stepping import PerStep, per_step
 from hal_loihi.options import LoihiMapOptions
 
@@ -25,18 +25,53 @@ MAX_DELAY = 62
 """Steps a synapse can add (brian2-loihi 0.5.2)."""
 
 
+_AT_THE_END = "the chip compares, and resets to 0, at the end of a step"
+RULES = (
+    Only(
+        field="spike_reset",
+        keeps=("value", "discard_update"),
+        reason=_AT_THE_END,
+        realised="to 0",
+        approximate="reset",
+    ),
+    Only(field="fires_on", keeps=("new",), reason=_AT_THE_END, realised="new", approximate="reset"),
+    Only(
+        field="spikes_per_step",
+        keeps=("one",),
+        reason="a neuron fires once per step",
+        realised="one",
+        otherwise="changed",
+    ),
+    Only(
+        field="compare",
+        keeps=(">",),
+        reason="the chip compares strictly: thresholds are lowered by their least unit, 64",
+        realised="> threshold - 64",
+        otherwise="note",
+    ),
+)
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Connection:
     """What one source adds to a population: (target, source) in units of the voltage, and steps besides the one."""
 
-    source: str
-    nodes: tuple[str, ...]
-    path: tuple[Any, ...]
+    projection: Projection
     matrix: csr_array
     delay: NDArray[np.int64]
     """(source size,) or (1,)."""
     gain: Float
     """(target,): what the model's matrix was multiplied with."""
+
+    @property
+    def source(self) -> str:
+        """Name of what is before it."""
+        return self.projection.source
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the nodes on the way."""
+        return tuple(node.name for node in self.projection.path)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -178,21 +213,12 @@ class Reader:
     def _rule(self, name: str, numbers: PerStep) -> int:
         """What the chip does after a spike, against what the rule asks; the refractory delay that comes nearest."""
         rule, say = numbers.rule, self.notes
-        late = "the chip compares, and resets to 0, at the end of a step"
-        if rule.spike_reset in ("subtract", "subtract_n"):
-            say.approximated("reset", name, "spike_reset", late, rule.spike_reset, "to 0")
+        say.only(name, rule, RULES)
         if rule.reset_delay and rule.spike_reset in ("value", "discard_update"):
             reason = "v is reset in the step of the spike already; the next one starts from the same value"
             say.say("note", name, "reset_delay", reason, rule.reset_delay, 0)
         elif rule.reset_delay:
-            say.approximated("reset", name, "reset_delay", late, rule.reset_delay, 0)
-        if rule.fires_on == "old":
-            say.approximated("reset", name, "fires_on", late, "old", "new")
-        if rule.spikes_per_step == "many":
-            say.say("changed", name, "spikes_per_step", "a neuron fires once per step", "many", "one")
-        if rule.compare == ">=":
-            reason = "the chip compares strictly: thresholds are lowered by their least unit, 64"
-            say.say("note", name, "compare", reason, ">=", "> threshold - 64")
+            say.approximated("reset", name, "reset_delay", _AT_THE_END, rule.reset_delay, 0)
         if (numbers.v_start != numbers.v_reset).any():
             wanted = float(np.max(np.abs(numbers.v_start - numbers.v_reset)))
             field = "start_state" if rule.start_state else "v_reset"
@@ -253,9 +279,7 @@ class Reader:
         matrix = csr_array(p.matrix().multiply(gain[:, None]))
         matrix.sort_indices()
         return Connection(
-            source=p.source,
-            nodes=tuple(node.name for node in p.path),
-            path=p.path,
+            projection=p,
             matrix=matrix,
             delay=self._delay(p),
             gain=gain,

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from hal import nodes
 from hal.errors import ConfigError, DoesNotFitError
 from hal.events import Port, Probe
 from hal.fit import Finding, FitReport, FitRow
 from hal.mapper import Mapper, Plan
-from hal.mapping import Fate, Mapping, Placement
+from hal.mapping import Mapping, Placement, plain_fates
 from hal.model import Model
 from hal_loihi import allocator, limits, realised, registers, splitting, topologies
 from hal_loihi.config import LoihiConfig
@@ -83,14 +82,14 @@ class LoihiMapper(Mapper):
             findings.append(_axons(placed))
         if not all(row.ok for row in rows):
             return Plan(rows=rows, findings=findings)
-        labels = realised.labels(model, reader.populations)
+        labels = realised.labels(reader.populations)
         config = registers.config(model, reader.populations, stored, cut, placed, dt_ns, options)
         return Plan(
             rows=rows,
             findings=findings,
             config=config,
             placement=_placement(model, reader.populations, cut, placed),
-            fates=_fates(model, reader.populations),
+            fates=plain_fates(model),
             losses=realised.losses(reader.populations, stored, labels),
             realised=realised.values(model, reader.populations, stored, labels, dt_ns),
             step_ns=dt_ns,
@@ -297,19 +296,6 @@ def _placement(
         columns = registers.places(p, cut, placed)
         parts.append({"node": p.name, "index": np.arange(p.size), **columns})
     return Placement.build(parts)
-
-
-def _fates(model: Model, populations: list[Population]) -> list[Fate]:
-    fates = {name: Fate(node=name, fate="folded") for name in (*model.inputs, *model.outputs)}
-    for p in populations:
-        fates[p.name] = Fate(node=p.name, fate="chip")
-        for connection in p.inputs:
-            for name in connection.nodes:
-                fates.setdefault(name, Fate(node=name, fate="folded", onto=p.name, reason="synapses"))
-    for node in model.nodes.values():
-        if isinstance(node, nodes.Flatten):
-            fates.setdefault(node.name, Fate(node=node.name, fate="folded", reason="order of addresses"))
-    return list(fates.values())
 
 
 def _latencies(model: Model, populations: list[Population], dt_ns: int) -> dict[str, int]:

@@ -9,22 +9,15 @@ from numpy.typing import NDArray
 
 from hal.events import Probe
 from hal.mapping import Mapping
-from hal.probes import recorded_events
+from hal.probes import feeding
 from hal_emulators.loihi import Board
 from hal_loihi.config import LoihiConfig, PopulationConfig
 
 
 def taps(mapping: Mapping) -> dict[str, list[tuple[int, int]]]:
     """Recorded keys with the compartments behind them: (first, how many), for an Output those that feed it."""
-    model, config = mapping.on_chip, mapping.config
-    runs = {p.name: (p.first, math.prod(p.shape)) for p in config.populations}
-    out = {}
-    for key in recorded_events(mapping):
-        sources = [key]
-        if model is not None and key in model.outputs:
-            sources = [p.source for p in model.projections() if p.target == key]
-        out[key] = [runs[source] for source in sources]
-    return out
+    runs = {p.name: (p.first, math.prod(p.shape)) for p in mapping.config.populations}
+    return {key: [runs[source] for source in sources] for key, sources in feeding(mapping).items()}
 
 
 def population(config: LoihiConfig, name: str) -> PopulationConfig:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import attrs
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from hal import nodes
 from hal.mapping import Losses
 from hal.model import Model
-from hal.projection import through
-from hal.stepping import per_step, step_in
+from hal.stepping import per_step, time_constant
 from hal_loihi.discretise import Discretised, StoredGroup
 from hal_loihi.layers import Connection, Population
 
@@ -25,9 +22,9 @@ Labels = dict[tuple[str, int], tuple[Any, NDArray[np.int64]]]
 """(population, number of its connection) -> weight node, and for every synapse which of its weights it is."""
 
 
-def labels(model: Model, populations: list[Population]) -> Labels:
+def labels(populations: list[Population]) -> Labels:
     """Of all connections whose synapses are one weight each. Behind pools and scales several weights make a synapse."""
-    found = {(p.name, k): _labels(model, connection) for p in populations for k, connection in enumerate(p.inputs)}
+    found = {(p.name, k): _labels(connection) for p in populations for k, connection in enumerate(p.inputs)}
     return {key: label for key, label in found.items() if label is not None}
 
 
@@ -48,9 +45,11 @@ def values(
             out[p.name, "v_min"] = (d.realised_v_min + numbers.v_reset).reshape(node.v_threshold.shape)
         membrane = "tau_mem" if numbers.has_current else "tau"
         if hasattr(node, membrane):
-            out[p.name, membrane] = _tau(model, node, d.decay_v.realised, dt_ns).reshape(getattr(node, membrane).shape)
+            out[p.name, membrane] = time_constant(numbers.rule, d.decay_v.realised, dt_ns).reshape(
+                getattr(node, membrane).shape
+            )
         if numbers.has_current:
-            out[p.name, "tau_syn"] = _tau(model, node, d.decay_u.realised, dt_ns).reshape(node.tau_syn.shape)
+            out[p.name, "tau_syn"] = time_constant(numbers.rule, d.decay_u.realised, dt_ns).reshape(node.tau_syn.shape)
         for k, (connection, group) in enumerate(zip(p.inputs, d.groups, strict=True)):
             if (p.name, k) not in known:
                 continue
@@ -86,30 +85,15 @@ def _rows(matrix: csr_array) -> NDArray[np.int64]:
     return np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
 
 
-def _labels(model: Model, connection: Connection) -> tuple[Any, NDArray[np.int64]] | None:
+def _labels(connection: Connection) -> tuple[Any, NDArray[np.int64]] | None:
     """The weight node of a connection, and for every synapse which of its weights it is; None where that is not one."""
-    weighty = [n for n in connection.path if isinstance(n, nodes.Conv2d | nodes.Conv1d | nodes.Linear | nodes.Affine)]
-    others = [n for n in connection.path if n not in weighty and not isinstance(n, nodes.Flatten | nodes.Delay)]
-    if len(weighty) != 1 or others:
+    found = connection.projection.labels()
+    if found is None:
         return None
-    (node,) = weighty
-    numbered = attrs.evolve(node, weight=(np.arange(node.weight.size) + 1.0).reshape(node.weight.shape))
-    path = tuple(numbered if n is node else n for n in connection.path)
-    hwc = frozenset(
-        n.name for n in path if isinstance(n, nodes.Flatten) and model.semantics.rule(n).flatten_order == "HWC"
-    )
+    node, labels = found
     # a number for every synapse, in the order of the synapses: one that is there has a number above 0
     own = connection.matrix
-    there = csr_array((np.ones(own.nnz), own.indices, own.indptr), own.shape)
-    numbers = csr_array(through(path, own.shape[1], hwc).multiply(there))
+    there = csr_array((np.ones(own.nnz, np.int64), own.indices, own.indptr), own.shape)
+    numbers = csr_array(labels.multiply(there))
     numbers.sort_indices()
     return node, numbers.data.astype(np.int64) - 1
-
-
-def _tau(model: Model, node: Any, keep: NDArray[np.float64], dt_ns: int) -> NDArray[np.float64]:
-    """The time constant that a factor per step means in the file's unit."""
-    rule = model.semantics.rule(node)
-    with np.errstate(divide="ignore"):
-        ratio = -np.log(keep) if rule.decay == "exp" else 1.0 - keep
-        dt = step_in(rule.tau_unit, dt_ns)
-        return np.asarray((dt * dt if rule.tau_unit == "s*dt" else dt) / ratio)

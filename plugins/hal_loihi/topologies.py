@@ -74,7 +74,7 @@ def network(
 def _connection(
     connection: Connection, p: Population, source: tuple[int, ...], form: SynapseFormat, pop_type: Literal[16, 32]
 ) -> Conv | Dense:
-    path = [node for node in connection.path if not isinstance(node, nodes.Delay)]
+    path = [node for node in connection.projection.path if not isinstance(node, nodes.Delay)]
     if len(path) == 1 and isinstance(path[0], nodes.Conv2d):
         conv = path[0]
         if conv.groups == 1 and conv.dilation == (1, 1) and len(source) == len(p.shape) == 3:

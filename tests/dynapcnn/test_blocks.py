@@ -256,7 +256,7 @@ def test_the_readout_does_not_depend_on_the_parts_of_a_run(options: Any, monkeyp
     found = []
     for chunk in (1 << 20, 3):
         monkeypatch.setattr(player, "FIRST_CHUNK", chunk)
-        monkeypatch.setattr(player.Player, "_adapt", lambda self, took: None)
+        monkeypatch.setattr(player.Pace, "took", lambda self, took: None)
         with hal.open("speck2f", **options) as chip:
             chip.load(hal.mapper("speck2f").adopt(reading(5, low_pass_filter_disable=False)))
             found.append(chip.run(stimulus, 11 * MS))

@@ -18,7 +18,7 @@ from hal import nodes
 from hal.agreement import agreement
 from hal.errors import ConfigError, DoesNotFitError, StateError
 from hal.model import Model
-from hal_dynapcnn import player as player_module
+from hal.pace import Pace
 from hal_dynapcnn.config import Entry
 
 MS = 1_000_000
@@ -220,8 +220,7 @@ def test_rule_22_event_by_event_equals_layer_by_layer(
     for chunk in (1 << 20, size, 1):
         with hal.open("speck2f") as device:
             device.load(mapping)
-            device._player.chunk = chunk  # type: ignore[attr-defined]
-            device._player._adapt = lambda took_s: None  # type: ignore[attr-defined]
+            device._player.pace = Pace(chunk, least=chunk, most=chunk)  # type: ignore[attr-defined]
             recordings.append(device.run(stimulus, 50))
     same(recordings[0], recordings[1])
     same(recordings[0], recordings[2])
@@ -650,18 +649,3 @@ def test_edits_keep_chip_and_shapes(speck: Any, chain: Any) -> None:
                    attrs.evolve(mapping.config, entries=(Entry(layer=3),))):  # fmt: skip
         with pytest.raises(DoesNotFitError, match="keep chip and shapes"):
             mapping.with_config(config)
-
-
-def test_chunks_follow_the_time_they_take(speck: Any, chain: Any) -> None:
-    """Small when slow, so that progress is reported; never below 64, never above 128 Ki events."""
-    with hal.open("speck2f") as device:
-        device.load(speck.map(one(chain, 1, 1)))
-        player: Any = device._player  # type: ignore[attr-defined]
-        for _ in range(20):
-            player._adapt(10.0)
-        assert player.chunk == 64
-        for _ in range(20):
-            player._adapt(0.0)
-        assert player.chunk == 1 << 17
-        player._adapt(player_module.CHUNK_S)
-        assert player.chunk == 1 << 17

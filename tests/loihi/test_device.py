@@ -54,21 +54,8 @@ def test_chunks_change_nothing(chunk: int, small: Any, loihi: Any, monkeypatch: 
     mapping, stimulus = small
     whole = loihi.run(mapping, stimulus, STEPS)
     monkeypatch.setattr(device_module, "FIRST_CHUNK", chunk)
-    monkeypatch.setattr(device_module.LoihiDevice, "_adapt", lambda *_: None)
+    monkeypatch.setattr(device_module.Pace, "took", lambda *_: None)
     same(whole, loihi.run(mapping, stimulus, STEPS))
-
-
-def test_chunks_follow_the_time_they_take(small: Any) -> None:
-    with hal.open("loihi") as device:
-        device.load(small[0])
-        chip: Any = device
-        sizes = []
-        for took in (0.0, 0.0, device_module.CHUNK_S, 1.0, *[1.0] * 30, *[0.0] * 40):
-            chip._adapt(took)
-            sizes.append(chip._chunk)
-    first = device_module.FIRST_CHUNK
-    assert sizes[:4] == [2 * first, 4 * first, 4 * first, 2 * first]
-    assert (min(sizes), max(sizes)) == (1, 1 << 16)
 
 
 @pytest.mark.parametrize("cut", [1, 6, 50, 149])

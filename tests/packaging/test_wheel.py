@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from hal.cli.newplugin import TEMPLATE, template_files
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -39,6 +41,15 @@ def test_every_package_is_typed(wheel: Path) -> None:
         names = set(archive.namelist())
     for package in ("hal", "hal_ideal", "hal_dynapcnn", "hal_loihi", "hal_emulators", "hal_conformance"):
         assert f"{package}/py.typed" in names
+
+
+def test_the_template_of_a_plugin_is_whole_and_clean(wheel: Path) -> None:
+    """Hidden files, too; and nothing that its tests or its use have left."""
+    with zipfile.ZipFile(wheel) as archive:
+        there = {name for name in archive.namelist() if name.startswith("hal/template/")}
+    wanted = {f"hal/template/{path.relative_to(TEMPLATE).as_posix()}" for path in template_files()}
+    assert there == wanted
+    assert {"hal/template/pyproject.toml", "hal/template/.github/workflows/conform.yml"} <= wanted
 
 
 def test_both_commands_and_the_licence(wheel: Path) -> None:
