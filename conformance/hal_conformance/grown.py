@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hal import nodes
 from hal.model import Model
-from hal_conformance.witness import CHANNELS, STRONG, STRONG_EXACT, Witness
+from hal_conformance.witness import CHANNELS, STRONG, STRONG_EXACT, WEAK, Witness
 
 Shape = tuple[int, ...]
 
@@ -46,6 +46,15 @@ def layered(witness: Witness, weights: Sequence[NDArray[Any]]) -> Witness:
     model = _chain(witness, made, shapes[0], shapes[-1])
     label = f"{witness.label}, {'-'.join(str(shape[0]) for shape in shapes)}"
     return attrs.evolve(witness, label=label, model=model, weights=tuple(weights), populations=populations)
+
+
+def sized(witness: Witness, rng: np.random.Generator, count: int) -> Iterator[Witness]:
+    """So many random networks of 1 to 4 layers of 1 to 300 neurons: as many of a few as of a few hundred."""
+    most_layers, most_neurons = 4, 300
+    for _ in range(count):
+        sizes = np.exp(rng.uniform(0, np.log(most_neurons + 1), 1 + rng.integers(1, most_layers + 1))).astype(int)
+        weights = [rng.choice([-WEAK, 0, WEAK, strong(witness)], (after, before)) for before, after in pairwise(sizes)]
+        yield layered(witness, [weight.astype(np.float32) for weight in weights])
 
 
 def families(witness: Witness) -> Iterator[Family]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Final
 
 import attrs
 import numpy as np
@@ -13,12 +14,23 @@ from hal.model import Model
 from hal_conformance.context import STEP_NS, STEPS, Context
 from hal_conformance.failure import demand
 from hal_conformance.fitting import agree, complete
+from hal_conformance.grown import sized
 from hal_conformance.oversize import large, undeclared, without_step
 from hal_conformance.raising import raises
 from hal_conformance.rulebook import check
 
-HARD_NAMES = {"input": "in.put 1", "hidden": "β/hidden", "neurons": "neurons..", "output": "out put%2F", "fc1": "Fc1"}
+HARD_NAMES: Final = {
+    "input": "in.put 1",
+    "hidden": "β/hidden",
+    "neurons": "neurons..",
+    "output": "out put%2F",
+    "fc1": "Fc1",
+}
 """What people call things: dots, blanks, slashes, letters beyond ASCII, escapes, capitals."""
+
+
+SIZED: Final = 12
+"""Networks of random sizes that are checked and mapped."""
 
 
 @check("MAP-001", level="silver")
@@ -51,6 +63,7 @@ def check_agreement(ctx: Context) -> None:
         weight = ctx.rng.normal(0, scale, first.weight.shape)  # type: ignore[attr-defined]
         nodes = {**witness.model.nodes, "fc1": attrs.evolve(first, weight=weight)}  # type: ignore[call-arg]
         models[f"random weights {k}"] = Model.of(nodes, witness.model.edges, witness.model.semantics)
+    models |= {f"random sizes, {made.label}": made.model for made in sized(witness, ctx.rng, SIZED)}
     for what, model in models.items():
         fitting += agree(ctx, what, model).fits
     ctx.measure("models", len(models))
