@@ -25,7 +25,7 @@ def test_there_are_enough_and_their_ids_are_unique():
 
 @pytest.mark.parametrize("check", CHECKS, ids=str)
 def test_each_says_its_rule_and_what_it_needs(check):
-    assert re.fullmatch(r"(LOAD|SPEC|CONF|MAP|RUN|REC|RST|ERR|STIM)-\d{3}", check.id)
+    assert re.fullmatch(rf"({'|'.join(rulebook.GROUPS)})-\d{{3}}", check.id)
     assert check.level in ("bronze", "silver", "gold")
     assert re.fullmatch(r"Given .+, when .+, then .+\.", check.rule)
     assert check.requires <= VOCABULARY.keys()

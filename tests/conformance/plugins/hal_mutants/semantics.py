@@ -80,6 +80,22 @@ def _delay(model):
     return model.semantics.rule_for("", "Input").edge_delay
 
 
+def _depths(model):
+    """How many connections there are from an Input to each population; one that closes a cycle has its delay anyway."""
+    ways = {}
+    for projection in model.projections():
+        ways.setdefault(projection.target, []).append(projection)
+    depths = {}
+    for name in (*(node.name for node in model.populations()), *model.outputs):
+        # an Output takes what neurons give as it is, unless there are weights on the way
+        late = [
+            depths.get(p.source, 0) + (0 if p.recurrent or (name in model.outputs and not p.path) else 1)
+            for p in ways.get(name, [])
+        ]
+        depths[name] = max(late, default=0)
+    return depths
+
+
 @fault("slow", {}, on="toy")
 class Slow(PlainMapper):
     """In order: takes a step for each connection, and says so."""
@@ -87,9 +103,8 @@ class Slow(PlainMapper):
     def _plan(self, model, *args):
         slow = model.with_semantics(attrs.evolve(model.semantics, edge_delay=1 + _delay(model)))
         plan = super()._plan(slow, *args)
-        steps = {node.name: k for k, node in enumerate(model.populations())}
-        steps |= {name: max(steps.values()) for name in model.outputs}
-        return attrs.evolve(plan, latency_ns={name: k * (plan.step_ns or 0) for name, k in steps.items()})
+        latency = {name: k * (plan.step_ns or 0) for name, k in _depths(model).items()}
+        return attrs.evolve(plan, latency_ns=latency)
 
 
 @fault("refuses-by-row", {}, on="toy")
