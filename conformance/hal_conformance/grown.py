@@ -11,7 +11,6 @@ from typing import Any
 
 import attrs
 import numpy as np
-
 from numpy.typing import NDArray
 
 from hal import nodes
