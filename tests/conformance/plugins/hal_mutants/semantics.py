@@ -1,10 +1,12 @@
 """Words of the semantics that a device does not do as asked, and does not say so."""
 
 import attrs
+import numpy as np
 
 from hal.errors import CapabilityError
 from hal.fit import Finding, FitRow
 from hal.mapper import Plan
+from hal.semantics import FIELDS
 from hal_mutants.catalogue import fault
 from hal_mutants.mixins import PlainMapper
 
@@ -71,6 +73,26 @@ class RefusesWithoutWords(PlainMapper):
         if model.semantics.rule(model.nodes["neurons"]).fires_on == "new":
             return plan
         return Plan(findings=[Finding(level="refused", node="neurons", field="model", reason="not this one")])
+
+
+@fault("excuses-all", {"MAP-012": "compare='>'", "MAP-013": "weights of 1.7"})
+class ExcusesAll(PlainMapper):
+    """Says of every word and number of every model that it may be another, and changes two."""
+
+    def _plan(self, model, *args):
+        other = {
+            name: attrs.evolve(node, weight=np.round(node.weight))
+            for name, node in model.nodes.items()
+            if "weight" in node.parameters
+        }
+        semantics = attrs.evolve(model.semantics, compare=">=")
+        plan = super()._plan(type(model).of({**model.nodes, **other}, model.edges, semantics), *args)
+        fields = " ".join([*FIELDS, "weight"])
+        excuses = [
+            Finding(level="changed", node=node.name, field=fields, reason="may be another")
+            for node in model.nodes.values()
+        ]
+        return attrs.evolve(plan, findings=[*plan.findings, *excuses], realised={})
 
 
 # --- in order -------------------------------------------------------------------------------------------------------
