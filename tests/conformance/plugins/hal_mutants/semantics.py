@@ -102,9 +102,21 @@ def _delay(model):
     return model.semantics.rule_for("", "Input").edge_delay
 
 
+def _later(vector):
+    """The same answer, two connections late."""
+    late = {name: spikes.copy() for name, spikes in vector.spikes.items()}
+    for spikes in late.values():
+        spikes["t"] += 2 * vector.model.semantics.dt_ns
+    return attrs.evolve(vector, spikes=late)
+
+
 @fault("slow", {}, on="toy")
 class Slow(PlainMapper):
     """In order: takes a step for each connection, and says so."""
+
+    @staticmethod
+    def vouch(evidence):
+        return attrs.evolve(evidence, vectors=[_later(vector) for vector in evidence.vectors])
 
     def _plan(self, model, *args):
         slow = model.with_semantics(attrs.evolve(model.semantics, edge_delay=1 + _delay(model)))
