@@ -82,7 +82,7 @@ def check_approximated(ctx: Context) -> None:
         if plain.fits or not report.fits or bench.shows(variant) is None:
             continue
         changed += 1
-        if not said(variant, report.changed):
+        if not said(ctx, variant, report.changed):
             faults.append(
                 f"{variant.label}: refused without leave; with it, nothing that is changed is named: {report}"
             )

@@ -19,13 +19,13 @@ def _shown(ctx: Context, word: str) -> None:
     shown(ctx, word, routed(word, ctx.witness, ctx.capabilities))
 
 
-@check("ROUT-001", level="silver", requires={"route.fanout"}, twin=_twin("route.fanout"))
+@check("ROUT-001", level="silver", requires={"route.fanout"}, twin=_twin("route.fanout"), binding="gold")
 def check_fanout(ctx: Context) -> None:
     """Given one source of two populations, when it fires, then both hear it, each with weights of its own."""
     _shown(ctx, "route.fanout")
 
 
-@check("ROUT-002", level="silver", requires={"route.merge"}, twin=_twin("route.merge"))
+@check("ROUT-002", level="silver", requires={"route.merge"}, twin=_twin("route.merge"), binding="gold")
 def check_merge(ctx: Context) -> None:
     """Given one population of two sources, when these fire apart and together, then every spike of both counts."""
     _shown(ctx, "route.merge")
