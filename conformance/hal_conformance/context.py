@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +22,7 @@ from hal.mapper import Mapper
 from hal.mapping import Mapping as ChipMapping
 from hal.recording import Recording
 from hal_conformance.failure import ConformanceFailure, demand, fail
+from hal_conformance.grown import sparse
 from hal_conformance.witness import STEP_NS, TAIL_STEPS, Witness, candidates, silence
 
 STEPS = 96
@@ -123,6 +124,13 @@ class Context:
     def stimulus(self, steps: int = STEPS) -> Records:
         """Random events for the witness, from the check's own stream."""
         return self.witness.stimulus(self.rng, steps)
+
+    def fitting(self, sizes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        """The first of several lists of layer sizes for which there is room; else the first of all."""
+        for each in sizes:
+            if self.mapper().check(sparse(self.witness, each).model).fits:
+                return each
+        return sizes[0]
 
     # --- comparisons -------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hal import nodes
 from hal.model import Model
-from hal_conformance.witness import CHANNELS, STRONG, STRONG_EXACT, WEAK, Witness
+from hal_conformance.witness import CHANNELS, Witness
 
 Shape = tuple[int, ...]
 
@@ -31,7 +31,7 @@ class Family:
 
 def strong(witness: Witness) -> int:
     """The weight that fires a neuron by one event."""
-    return STRONG if witness.reset == "value" else STRONG_EXACT
+    return witness.dialect.strong
 
 
 def layered(witness: Witness, weights: Sequence[NDArray[Any]]) -> Witness:
@@ -51,10 +51,42 @@ def layered(witness: Witness, weights: Sequence[NDArray[Any]]) -> Witness:
 def sized(witness: Witness, rng: np.random.Generator, count: int) -> Iterator[Witness]:
     """So many random networks of 1 to 4 layers of 1 to 300 neurons: as many of a few as of a few hundred."""
     most_layers, most_neurons = 4, 300
+    values = [-witness.dialect.weak, 0, witness.dialect.weak, witness.dialect.strong]
     for _ in range(count):
         sizes = np.exp(rng.uniform(0, np.log(most_neurons + 1), 1 + rng.integers(1, most_layers + 1))).astype(int)
-        weights = [rng.choice([-WEAK, 0, WEAK, strong(witness)], (after, before)) for before, after in pairwise(sizes)]
+        weights = [rng.choice(values, (after, before)) for before, after in pairwise(sizes)]
         yield layered(witness, [weight.astype(np.float32) for weight in weights])
+
+
+def widening(witness: Witness) -> Iterator[Family]:
+    """One layer of ever more neurons; the same with one neuron behind it, for devices that need two layers."""
+
+    def behind(n: int) -> Model:
+        weight = np.full((n, CHANNELS), strong(witness), np.float32)
+        return layered(witness, [weight, one_behind(witness, n)]).model
+
+    def alone(n: int) -> Model:
+        return layered(witness, [np.full((n, CHANNELS), strong(witness), np.float32)]).model
+
+    yield Family(label="neurons of a layer", model=alone, most=1 << 18)
+    yield Family(label="neurons of a layer before another", model=behind, most=1 << 18)
+
+
+def one_behind(witness: Witness, n: int) -> NDArray[np.float32]:
+    """(1, n): the weights of a neuron that hears the first of n neurons."""
+    weight = np.zeros((1, n), np.float32)
+    weight[0, 0] = strong(witness)
+    return weight
+
+
+def sparse(witness: Witness, sizes: Sequence[int]) -> Witness:
+    """A chain of layers of these sizes, the channels first, in which every neuron hears one other."""
+    weights = []
+    for before, after in pairwise(sizes):
+        weight = np.zeros((after, before))
+        weight[np.arange(after), np.arange(after) % before] = strong(witness)
+        weights.append(weight)
+    return layered(witness, weights)
 
 
 def families(witness: Witness) -> Iterator[Family]:
@@ -73,7 +105,7 @@ def families(witness: Witness) -> Iterator[Family]:
     def same(n: int) -> int:
         return n
 
-    yield Family(label="neurons of a layer", model=lambda n: dense(CHANNELS, n), most=1 << 18)
+    yield from widening(witness)
     yield Family(label="inputs of a layer", model=lambda n: dense(n, 1), most=1 << 17)
     yield Family(label="neurons and inputs of a layer", model=lambda n: dense(n, n), most=1 << 10)
     yield Family(label="layers", model=lambda n: dense(*[1] * (n + 1)), most=1 << 9)

@@ -17,7 +17,7 @@ from hal import nodes
 from hal.model import Model
 from hal.semantics import FIELDS, Rule
 from hal_conformance.oversize import recurrent, with_node
-from hal_conformance.witness import STRONG, STRONG_EXACT, WEAK, Matrix, Witness, make
+from hal_conformance.witness import STRONG_EXACT, Matrix, Witness, make
 
 NUMBERS: Final[Mapping[str, tuple[Any, ...]]] = {
     "edge_delay": (0, 1, 2),
@@ -32,7 +32,7 @@ LEAKY: Final = (
     ("neuron.cuba", "CubaLIF", {"tau_mem": TAU_STEPS, "tau_syn": 2.0}),
 )
 SEVERAL: Final = 9
-"""A weight worth two spikes, but not three."""
+"""A weight worth two spikes, but not three, of what a strong weight of 4 is worth one."""
 FRACTION: Final = 1.7
 """No sum of it and the strong weights meets the threshold within forty events; every rounding of it shows."""
 HUGE: Final = 1e6
@@ -66,7 +66,7 @@ def values(field: str) -> tuple[Any, ...]:
 def rules(witness: Witness, capabilities: frozenset[str], clocked: bool) -> Iterator[Variant]:
     """One variant for each field and value of a rule that the witness does not have already, on each base."""
     leaky = [row for row in LEAKY if row[0] in capabilities]
-    bases = [(witness, True), *((make(*row[1:], witness.dialect, witness.form), False) for row in leaky)]
+    bases = [(witness, witness.exact), *((make(*row[1:], witness.dialect, witness.form), False) for row in leaky)]
     for base, exact in bases:
         kind = base.model.nodes[base.populations[0]]
         for field in FIELDS:
@@ -90,19 +90,24 @@ def _ways(base: Witness, field: str, value: Any, clocked: bool) -> Iterator[tupl
 
 def _showing(base: Witness, field: str, value: Any, clocked: bool) -> tuple[Model, frozenset[str]]:
     """The base with the numbers by which a field shows, and their names."""
-    plain = _weighed(base, STRONG_EXACT, WEAK)
+    plain = _weighed(base, _exact(base), base.dialect.weak)
     if field in ("gain", "current_gain", "tau_unit"):
         model = _with(_weighed(base, 2, 1).model, base.populations, r=2.0, w_in=2.0)
         if field == "tau_unit" and base.model.nodes[base.populations[0]].type == "IF":
             model = _saying(model, gain="r*dt")
         return model, frozenset({"r", "w_in"})
+    if field in ("jump", "membrane_sees") and base.dialect.fades:
+        # undecayed an event counts double: still one spike of it, not two
+        return _weighed(base, base.dialect.weak, base.dialect.weak - 2).model, frozenset()
     if field == "spikes_per_step":
         # what is left over after one of several spikes would be fired at once by some and at the next event by others
         more = {"spike_reset": "subtract_n"} if base.reset == "subtract" else {}
-        return _saying(_weighed(plain, SEVERAL, WEAK, layers=1).model, **more), frozenset({"weight"})
+        return _saying(_weighed(plain, _several(base), base.dialect.weak, layers=1).model, **more), frozenset(
+            {"weight"}
+        )
     if field == "spike_reset" and value == "subtract_n" and clocked:
         # with one spike a step it would be no other rule than `subtract`
-        several = _weighed(plain, SEVERAL, WEAK, layers=1).model
+        several = _weighed(plain, _several(base), base.dialect.weak, layers=1).model
         return _saying(several, spikes_per_step="many"), frozenset({"spikes_per_step", "weight"})
     if field == "spike_reset" and value == "discard_update":
         return _saying(plain.model, reset_delay=1), frozenset({"reset_delay"})
@@ -127,12 +132,13 @@ def _saying(model: Model, **fields: Any) -> Model:
 def numbers(witness: Witness) -> Iterator[Variant]:
     """The witness itself, and variants with numbers that small integer machines do not hold."""
     model, last = witness.model, witness.populations
-    yield Variant(label="the witness as it is", plain=_weighed(witness, 0, 0).model, varied=model, names=frozenset())
+    silent = _weighed(witness, 0, 0).model
+    yield Variant(label="the witness as it is", plain=silent, varied=model, names=frozenset())
 
     def variant(label: str, varied: Model, *names: str) -> Variant:
-        return Variant(label=label, plain=model, varied=varied, names=frozenset(names))
+        return Variant(label=label, plain=model, varied=varied, names=frozenset(names), exact=witness.exact)
 
-    yield variant(f"weights of {FRACTION}", _weighed(witness, _strong(witness), FRACTION).model, "weight")
+    yield variant(f"weights of {FRACTION}", _weighed(witness, witness.dialect.strong, FRACTION).model, "weight")
     yield _huge(witness)
     thresholds = (4.5,) if witness.reset == "subtract" else (5.5, 6.5)
     for threshold in thresholds:
@@ -146,15 +152,21 @@ def numbers(witness: Witness) -> Iterator[Variant]:
 # --- how they are made ------------------------------------------------------------------------------------------------
 
 
-def _strong(witness: Witness) -> int:
-    return STRONG if witness.reset == "value" else STRONG_EXACT
+def _exact(base: Witness) -> int:
+    """A strong weight that leaves nothing, where the threshold is subtracted; of fading neurons, next to nothing."""
+    return base.dialect.strong if base.dialect.fades else STRONG_EXACT
+
+
+def _several(base: Witness) -> int:
+    return 2 * base.dialect.strong if base.dialect.fades else SEVERAL
 
 
 def _weighed(witness: Witness, strong: float, weak: float, layers: int = 2) -> Witness:
     """The same connections with other numbers, in the first so many layers."""
+    limit = witness.dialect.weak
 
     def other(weight: Matrix) -> Matrix:
-        size = np.where(np.abs(weight) > WEAK, strong, np.where(weight != 0, weak, 0.0))
+        size = np.where(np.abs(weight) > limit, strong, np.where(weight != 0, weak, 0.0))
         return np.sign(weight) * size
 
     changed = tuple(other(w) if k < layers else w for k, w in enumerate(witness.weights))
@@ -172,6 +184,7 @@ def _huge(witness: Witness) -> Variant:
         plain=witness.model,
         varied=varied,
         names=frozenset({"weight"}),
+        exact=witness.exact,
         channels=(column, int(np.argmax(first[row]))),
     )
 

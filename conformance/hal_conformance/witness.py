@@ -3,6 +3,9 @@
 A witness is fed with at most one event per step, so that it does not matter whether a device sums a step before it
 compares, or takes events in one by one. Where a neuron is reset to a value, no sum ever equals the threshold, so
 that `>` and `>=` are the same; where the threshold is subtracted, the dialect says `>=`.
+
+Neurons that fade are for devices whose every current outlasts its step: there the stimulus keeps all neurons away from
+their thresholds, by more than rounding can move them.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from hal import nodes
 from hal.events import EVENT, Records, events
 from hal.model import Model
 from hal.semantics import Semantics
+from hal_conformance.fading import FORGET, STRONG_FADING, WEAK_FADING, Fading, fading_stimulus
 
 Matrix = NDArray[np.float64]
 Reset = Literal["value", "subtract"]
@@ -42,12 +46,26 @@ _SECOND: Final = np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 1, 0, 0
 
 @attrs.frozen(kw_only=True)
 class Dialect:
-    """One way to say what a neuron does after a spike, in words a device may or may not honour."""
+    """One way to say what a neuron does after a spike, in words a device may or may not honour.
+
+    strong, weak: weights of which one event fires, and of which two do, close together where neurons fade.
+    """
 
     label: str
     reset: Reset
     v_min: float | None
     semantics: Mapping[str, Any]
+    fades: bool = False
+
+    @property
+    def strong(self) -> int:
+        """Leaves nothing, or next to nothing, where the threshold is subtracted."""
+        return STRONG_FADING if self.fades else STRONG if self.reset == "value" else STRONG_EXACT
+
+    @property
+    def weak(self) -> int:
+        """Half of what is needed and more."""
+        return WEAK_FADING if self.fades else WEAK
 
 
 _PLAIN: Final[dict[str, Any]] = {
@@ -68,12 +86,27 @@ DIALECTS: Final = (
     ),
     Dialect(label="as sinabs", reset="subtract", v_min=-THRESHOLD, semantics={"profile": "sinabs"}),
 )
+FADES: Final = Dialect(
+    label="decay before use, subtract, >=",
+    reset="subtract",
+    v_min=None,
+    semantics={
+        "profile": "rockpool",
+        "tau_unit": "steps",
+        "decay": "1-dt/tau",
+        "spike_reset": "subtract",
+        "spikes_per_step": "one",
+    },
+    fades=True,
+)
+"""An event decays with the current before the membrane sees it, as on chips that shift and subtract."""
 NEURONS: Final[tuple[tuple[str, str, Mapping[str, float], tuple[Dialect, ...]], ...]] = (
     ("neuron.if", "IF", {}, DIALECTS),
     ("neuron.lif", "LIF without leak", {"tau": np.inf}, DIALECTS),
     ("neuron.lif", "LIF, tau of a million steps", {"tau": 1e6}, DIALECTS[:2]),
     ("neuron.cuba", "CubaLIF without leak", {"tau_mem": np.inf, "tau_syn": 1.0}, DIALECTS[:3]),
     ("neuron.cuba", "CubaLIF, tau of a million steps", {"tau_mem": 1e6, "tau_syn": 1.0}, DIALECTS[:2]),
+    ("neuron.cuba", "CubaLIF that fades", {"tau_mem": 4.0, "tau_syn": 2.0}, (FADES,)),
 )
 """(capability, label, time constants in steps, dialects in which it is exact). A leak, be it small, decides where a sum
 meets the threshold. A current with tau_syn of one step lasts for that step alone, unless the decay is exponential."""
@@ -96,8 +129,19 @@ class Witness:
     v_min: float | None
     dialect: Dialect
     form: str
+    fading: Fading | None = None
     input: str = "input"
     output: str = "output"
+
+    @property
+    def exact(self) -> bool:
+        """Whether integers tell the answer to any stimulus; else to those alone that keep away from thresholds."""
+        return self.fading is None
+
+    @property
+    def apart(self) -> int:
+        """Steps between events that do not meet: two, or where neurons fade as many as they need to forget."""
+        return 2 if self.fading is None else FORGET
 
     @property
     def size(self) -> int:
@@ -110,6 +154,9 @@ class Witness:
         The first and the last one show in the Output whatever is between, from a fresh start: one on channel 0, one on
         channel 3. Neither is missed without a trace.
         """
+        if self.fading is not None:
+            at, index = fading_stimulus(self.fading, self.weights, rng, steps - TAIL_STEPS)
+            return events(at * STEP_NS, index)
         at = np.flatnonzero(rng.random(steps - TAIL_STEPS) < 0.8)
         at = np.union1d([0], at)
         index = rng.integers(0, CHANNELS, at.size)
@@ -126,7 +173,7 @@ class Witness:
         np.add.at(given, (stimulus["t"] // STEP_NS, stimulus["index"]), 1)
         out: dict[str, Records] = {}
         for name, weight in zip(self.populations, self.weights, strict=True):
-            given = self._layer(given, weight.astype(np.int64))
+            given = self._layer(given, weight.astype(np.int64)) if self.fading is None else self.fading(given, weight)
             row, index = np.nonzero(given)
             out[name] = events(row * STEP_NS, index)
         out[self.output] = out[self.populations[-1]]
@@ -192,8 +239,7 @@ def candidates(capabilities: frozenset[str]) -> Iterator[Witness]:
 
 def make(neuron: str, constants: Mapping[str, float], dialect: Dialect, form: str) -> Witness:
     """One witness."""
-    strong = STRONG if dialect.reset == "value" else STRONG_EXACT
-    values = {0: 0, 1: strong, 2: WEAK, -2: -WEAK}
+    values = {0: 0, 1: dialect.strong, 2: dialect.weak, -2: -dialect.weak}
     layers = (_FIRST, _SECOND) if form.startswith("two") else (_FIRST,)
     weights = tuple(np.vectorize(values.__getitem__)(layer).astype(np.float64) for layer in layers)
     populations = ("hidden", "neurons") if len(layers) == 2 else ("neurons",)
@@ -220,6 +266,7 @@ def make(neuron: str, constants: Mapping[str, float], dialect: Dialect, form: st
         v_min=dialect.v_min,
         dialect=dialect,
         form=form,
+        fading=Fading.of(constants) if dialect.fades else None,
     )
 
 

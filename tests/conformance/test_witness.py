@@ -19,7 +19,7 @@ ALL = list(candidates(frozenset(row[0] for row in NEURONS)))
 
 
 def test_candidates_are_those_of_the_declared_neurons_in_the_stated_order():
-    assert len(ALL) == sum(len(row[3]) for row in NEURONS) * len(FORMS) == 60
+    assert len(ALL) == sum(len(row[3]) for row in NEURONS) * len(FORMS) == 64
     assert ALL[0].label == "IF; reset to 0, >=; two dense layers"
     assert next(candidates(frozenset({"neuron.lif"}))).label.startswith("LIF without leak")
     assert not list(candidates(frozenset({"neuron.threshold"})))
@@ -71,6 +71,58 @@ def test_no_sum_meets_the_threshold_where_the_comparison_would_decide(witness):
         sums = {v + w for v in reachable for w in weights if v + w > -60}
         assert THRESHOLD not in sums
         reachable |= {0 if v > THRESHOLD else v for v in sums}
+
+
+FADING = [w for w in ALL if not w.exact]
+
+
+def test_neurons_that_fade_come_last_so_that_exact_ones_are_tried_before():
+    assert [w.label for w in ALL[-4:]] == [w.label for w in FADING]
+    assert all("fades" in w.label for w in FADING)
+
+
+@pytest.mark.parametrize("witness", FADING, ids=lambda w: w.form)
+def test_no_membrane_that_fades_comes_near_its_threshold_or_its_double(witness):
+    share = 0.0
+    for seed in range(6):
+        stimulus = witness.stimulus(np.random.default_rng(seed), STEPS)
+        given = np.zeros((STEPS, 4))
+        np.add.at(given, (stimulus["t"] // STEP_NS, stimulus["index"]), 1)
+        for weight in witness.weights:
+            current, v = np.zeros(len(weight)), np.zeros(len(weight))
+            spikes = np.zeros((STEPS, len(weight)))
+            for k, row in enumerate(given):
+                current = 0.5 * (current + weight @ row)
+                v = 0.75 * v + current
+                assert np.abs(v - THRESHOLD).min() >= 0.02 * THRESHOLD
+                assert v.max() < 2 * THRESHOLD
+                spikes[k] = v >= THRESHOLD
+                v -= THRESHOLD * spikes[k]
+            given = spikes
+        share += stimulus.size / (STEPS - TAIL_STEPS) / 6
+    assert share > 0.4
+
+
+@pytest.mark.parametrize("witness", FADING, ids=lambda w: w.form)
+def test_numbers_of_neurons_that_fade_show_what_checks_build_on(witness):
+    def size(*pairs, node=witness.populations[0]):
+        at, index = np.array(pairs).T
+        return witness.answer(hal.events(at * STEP_NS, index), 64)[node].size
+
+    assert size((3, 0)) == 1
+    assert size((3, 1)) == 0
+    assert size((3, 1), (3, 1)) == size((3, 1), (4, 1)) == 2
+    assert size((3, 1), (40, 1)) == 0
+
+
+def test_a_stimulus_that_fades_is_one_event_a_step_however_long_it_is():
+    for witness in FADING[:2]:
+        for steps in (96, 192, 700, 5000):
+            stimulus = witness.stimulus(np.random.default_rng(steps), steps)
+            assert (np.diff(stimulus["t"]) >= STEP_NS).all()
+            assert (stimulus["t"][0], stimulus["index"][0], stimulus["index"][-1]) == (0, 0, 3)
+            assert (steps - TAIL_STEPS - 8) * STEP_NS <= stimulus["t"][-1] < (steps - TAIL_STEPS) * STEP_NS
+            assert set(stimulus["index"]) == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize("witness", ALL, ids=lambda w: w.label)

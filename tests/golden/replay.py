@@ -19,11 +19,12 @@ import replay_events
 import replay_loihi
 import replay_loihi_tables
 import replay_nir
+import replay_xylo
 from comparison import Comparison, UnreadableError
 
 from hal.errors import HalError
 
-FORMATS = (replay_dynapcnn, replay_nir, replay_loihi, replay_loihi_tables, replay_events)
+FORMATS = (replay_dynapcnn, replay_nir, replay_loihi, replay_loihi_tables, replay_xylo, replay_events)
 
 
 def replay(path: Path, semantics: Path | None = None) -> list[Comparison]:

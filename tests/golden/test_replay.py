@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,20 @@ def test_a_changed_voltage_of_loihi_is_a_difference_on_the_device(name: str, how
     done = run(tmp_path / f"{name}.npz")
     assert done.returncode == 1
     assert f"device, {how}: final v: {v.size} values, 1 differ" in done.stdout
+
+
+XYLO = HERE.parents[1] / "examples" / "third_party" / "hal_xylo" / "tests" / "golden"
+
+
+def test_xylo_is_equal_with_its_plugin_and_without_it_says_what_to_install() -> None:
+    files = sorted(XYLO.glob("*.npz"))
+    assert len(files) == 10
+    done = run(*files)
+    if find_spec("hal_xylo") is None:
+        assert done.returncode == 1
+        assert done.stdout.count("pip install ./examples/third_party/hal_xylo") == len(files)
+    else:
+        assert done.returncode == 0, done.stdout
+        assert f"{len(files)} of {len(files)} files equal" in done.stdout
+        assert "from NIR: spikes_out" in done.stdout
+        assert "from registers: spikes_out" in done.stdout

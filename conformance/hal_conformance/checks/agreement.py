@@ -71,7 +71,7 @@ def check_ideal(ctx: Context) -> None:
     realised: dict[str, Tally] = defaultdict(Tally)
     given: dict[str, Tally] = defaultdict(Tally)
     refused: dict[str, str] = {}
-    for sample in sampled.samples(ctx.witness, ctx.capabilities, ctx.rng, EACH):
+    for sample in sampled.samples(ctx.witness, ctx.capabilities, ctx.rng, EACH, ctx.fitting(sampled.SIZES)):
         kind = sample.label.partition(" ")[0]
         try:
             mapping = ctx.mapper().map(sample.model)
@@ -85,7 +85,7 @@ def check_ideal(ctx: Context) -> None:
         for tally, reference in ((realised, decided(model)), (given, sample.model)):
             wanted = _reference(ctx, mapper, ideal, reference, sample)
             late = mapping.latency_ns.get(sample.witness.output, 0)
-            tally[kind].add(_compared(ctx, spikes, wanted, late))
+            tally[kind].add(_compared(ctx, sample, spikes, wanted, late))
     demand(not refused, f"{len(refused)} small networks are refused: {next(iter(refused.items()), '')}")
     for kind, found in realised.items():
         ctx.measure(f"{kind} realised", round(found.share, 4))
@@ -106,30 +106,30 @@ def _reference(ctx: Context, mapper: Mapper, ideal: Device, model: Model, sample
     return _run(ctx, ideal, sample)
 
 
-def _compared(ctx: Context, spikes: Records, wanted: Records, latency_ns: int) -> Agreement:
+def _compared(ctx: Context, sample: Sample, spikes: Records, wanted: Records, latency_ns: int) -> Agreement:
     window = WINDOW_NS[ctx.spec.clock.kind]
-    return agreement(spikes, wanted, sampled.SIZES[-1], window_ns=window, latency_ns=latency_ns)
+    return agreement(spikes, wanted, sample.witness.size, window_ns=window, latency_ns=latency_ns)
 
 
 # --- routes -----------------------------------------------------------------------------------------------------------
 
-ROUTED: Final = (32, 64, 48)
-"""Channels, hidden neurons, neurons of the Output."""
+ROUTED: Final = ((32, 64, 48), (16, 48, 8))
+"""Channels, hidden neurons, neurons of the Output: of these the first that fit."""
 
 
 @check("ROUT-010", level="gold", binding="gold")
 def check_routes(ctx: Context) -> None:
     """Given random routes over two layers, when each channel fires alone, then just the neurons it leads to answer."""
     weight = strong(ctx.witness)
-    channels, hidden, out = ROUTED
+    channels, hidden, out = ctx.fitting(ROUTED)
     first, second = np.zeros((hidden, channels)), np.zeros((out, hidden))
     for row in first:
         row[ctx.rng.choice(channels, 2, replace=False)] = weight
     second[np.arange(out), ctx.rng.integers(0, hidden, out)] = weight
     witness = layered(ctx.witness, [first, second])
     mapping = ctx.mapping(witness, record=witness.populations[:1])
-    steps = 2 * channels + TAIL_STEPS
-    stimulus = events(2 * STEP_NS * np.arange(channels), ctx.rng.permutation(channels))
+    steps = witness.apart * channels + TAIL_STEPS
+    stimulus = events(witness.apart * STEP_NS * np.arange(channels), ctx.rng.permutation(channels))
     recording = ctx.run(ctx.loaded(mapping), {witness.input: stimulus}, steps * STEP_NS)
     wanted = witness.answer(stimulus, steps)
     for name in (witness.populations[0], witness.output):

@@ -165,7 +165,8 @@ def check_numbers(ctx: Context) -> None:
     """Given numbers that few chips hold, when mapped, then they are refused, changed, lost or realised as reported.
 
     What is reported is believed and tried: without a finding about it, the run must be that of `ideal` on the numbers
-    in `Mapping.realised`. A weight of which nothing is left, or less than half, is a row of `Mapping.losses`.
+    in `Mapping.realised`; where neurons fade, it must be nearer to that than to the unmodified one. A
+    weight of which nothing is left, or less than half, is a row of `Mapping.losses`.
     """
     _walk(ctx, numbers(ctx.witness), _kept)
 
@@ -190,7 +191,7 @@ def _kept(ctx: Context, bench: Bench, variant: Variant) -> str:
     # a bias acts from step 0, and latency holds back the events it meets: another order of the first few steps
     shifted = "bias" in variant.names and any(mapping.latency_ns.values())
     demand(
-        share == 1.0 or (shifted and share > ctx.share(given, shown[0])),
+        share == 1.0 or ((shifted or not variant.exact) and share > ctx.share(given, shown[0])),
         f"{variant.label}: no finding names a node and {_words(variant)}, and the answer agrees in {share:.1%} of the "
         "spikes with ideal's on the numbers in mapping.realised",
     )

@@ -12,8 +12,8 @@ from hal.events import events
 from hal.evidence import Limit, evidence
 from hal.fit import FitReport, FitRow
 from hal_conformance.context import STEP_NS, Context
-from hal_conformance.failure import demand, nothing
-from hal_conformance.grown import Family, families, layered, strong
+from hal_conformance.failure import demand, fail, nothing
+from hal_conformance.grown import Family, families, layered, one_behind, strong, widening
 from hal_conformance.raising import raises
 from hal_conformance.rulebook import check
 from hal_conformance.witness import CHANNELS, TAIL_STEPS
@@ -168,8 +168,10 @@ def check_full(ctx: Context) -> None:
     """Given the largest layer that fits, when its inputs fire, then every neuron answers, each from its own place."""
     if not any(resource.when == "map" for resource in ctx.spec.resources):
         nothing("no limits are declared")
-    family = next(iter(families(ctx.witness)))
     fits = ctx.mapper().check
+    family = next((f for f in widening(ctx.witness) if fits(f.model(1)).fits), None)
+    if family is None:
+        fail("neither a layer of one neuron nor two of them fit")
     largest = 1
     while 2 * largest <= family.most and fits(family.model(2 * largest)).fits:
         largest *= 2
@@ -179,16 +181,18 @@ def check_full(ctx: Context) -> None:
     weight = np.zeros((largest, CHANNELS), np.float32)
     hears = np.array([(a, b) for a in range(CHANNELS) for b in range(CHANNELS) if a < b])[_pattern(ctx, largest)]
     weight[np.arange(largest)[:, None], hears] = strong(ctx.witness)
-    witness = layered(ctx.witness, [weight])
-    mapping = ctx.mapping(witness)
+    single = fits(layered(ctx.witness, [weight[:1]]).model).fits
+    witness = layered(ctx.witness, [weight] if single else [weight, one_behind(ctx.witness, largest)])
+    mapping = ctx.mapping(witness, record=witness.populations[:1])
     places = mapping.where(witness.populations[0])[["chip", "core", "neuron"]]
     demand(np.unique(places).size == largest, f"{largest} neurons fit, and sit at {np.unique(places).size} places")
-    steps = CHANNELS * 2
-    stimulus = events(2 * STEP_NS * np.arange(CHANNELS), range(CHANNELS))
+    steps = CHANNELS * witness.apart
+    stimulus = events(witness.apart * STEP_NS * np.arange(CHANNELS), range(CHANNELS))
     duration = (steps + TAIL_STEPS) * STEP_NS
     recording = ctx.run(ctx.loaded(mapping), {witness.input: stimulus}, duration)
-    wanted = witness.answer(stimulus, steps + TAIL_STEPS)[witness.output]
-    ctx.same(f"a layer of {largest} neurons", recording.spikes[witness.output], wanted, mapping, witness.output)
+    wanted = witness.answer(stimulus, steps + TAIL_STEPS)
+    for name in (witness.populations[0], witness.output):
+        ctx.same(f"a layer of {largest} neurons", recording.spikes[name], wanted[name], mapping, name)
     ctx.measure("neurons", largest)
 
 

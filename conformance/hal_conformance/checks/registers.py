@@ -34,7 +34,7 @@ def check_like(ctx: Context) -> None:
     after = ctx.mapper().map(changed.model, like=before)
     _kept("map(like=) with other weights", before, after)
     demand(to_json(after.config) != to_json(before.config), "other weights gave the same registers")
-    stimulus = ctx.stimulus()
+    stimulus = changed.stimulus(ctx.rng, STEPS)
     device = ctx.loaded(before)
     ctx.run(device, {ctx.witness.input: stimulus}, STEPS * STEP_NS)
     device.load(after)

@@ -1,0 +1,146 @@
+"""Neurons that forget: what they answer, and stimuli that leave no doubt about it.
+
+    i' = a (i + x),  v' = b v + i',  a spike where v' >= threshold, which takes the threshold off
+
+a and b are 1 - 1/tau with tau in steps, powers of two, so that all is exact in 64 bits. No weights and thresholds keep
+such sums apart for any stimulus; so an event is left out that would bring a neuron near its threshold, or near two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+STRONG_FADING: Final = 9
+"""One event fires at once, by an eighth of the threshold, and what is left of it does not fire again."""
+WEAK_FADING: Final = 5
+"""One event comes to 0.8 of the threshold; two of one step, or of steps next to each other, fire once."""
+THRESHOLD: Final = 4.0
+MARGIN: Final = 0.08
+"""How far a membrane stays from the threshold, and from its double: 2 %, more than eight bits leave of a number."""
+AHEAD: Final = 8
+"""Steps in which an event can still raise a membrane; after that currents are gone."""
+FORGET: Final = 24
+"""Steps after which a strong event and its like do not add up: what is left of one is below MARGIN."""
+DENSITY: Final = 0.8
+"""Share of the steps in which an event is tried."""
+
+
+BLOCK: Final = 256
+PAUSE: Final = 40
+"""Silent steps after which nothing is left that would count."""
+
+
+@attrs.frozen(kw_only=True)
+class Fading:
+    """Shares of a membrane and of a current that are left after a step."""
+
+    membrane: float
+    current: float
+
+    @classmethod
+    def of(cls, constants: Mapping[str, float]) -> Fading:
+        """From time constants in steps."""
+        return cls(membrane=1.0 - 1.0 / constants["tau_mem"], current=1.0 - 1.0 / constants["tau_syn"])
+
+    def __call__(self, given: Counts, weight: Floats) -> Counts:
+        """Spikes (T, out) of one layer fed with spikes (T, in)."""
+        i, v = np.zeros(len(weight)), np.zeros(len(weight))
+        spikes = np.zeros((len(given), len(weight)), np.int64)
+        for k, row in enumerate(given):
+            i, v, spikes[k] = self.step(i, v, weight @ row)
+        return spikes
+
+    def step(self, i: Floats, v: Floats, x: Floats) -> tuple[Floats, Floats, Counts]:
+        """Currents, membranes and spikes after a step with input x."""
+        i = self.current * (i + x)
+        v = self.membrane * v + i
+        n = np.maximum(np.floor(v / THRESHOLD), 0.0)
+        return i, v - THRESHOLD * n, n.astype(np.int64)
+
+    def near(self, i: Floats, v: Floats, x: Floats) -> NDArray[np.bool_]:
+        """(B,): whether any neuron (B, n) comes near its threshold in this step, or is worth two spikes."""
+        reached = self.membrane * v + self.current * (i + x)
+        doubtful = (np.abs(reached - THRESHOLD) < MARGIN) | (reached > 2 * THRESHOLD - MARGIN)
+        return np.asarray(doubtful.any(axis=-1))
+
+
+@attrs.define
+class _Layers:
+    """States of all layers, of B copies side by side: (B, n) each."""
+
+    fading: Fading
+    weights: Sequence[Floats]
+    i: list[Floats]
+    v: list[Floats]
+
+    @classmethod
+    def at_rest(cls, fading: Fading, weights: Sequence[Floats]) -> _Layers:
+        """One copy."""
+        return cls(fading, weights, *([np.zeros((1, len(w))) for w in weights] for _ in range(2)))
+
+    def copies(self, count: int) -> _Layers:
+        """The first copy, so many times."""
+        return _Layers(
+            self.fading, self.weights, *([np.repeat(x[:1], count, 0) for x in xs] for xs in (self.i, self.v))
+        )
+
+    def step(self, given: Counts) -> NDArray[np.bool_]:
+        """One step fed with (B, in) events; (B,) whether a neuron came near its threshold."""
+        near = np.zeros(len(given), np.bool_)
+        for k, weight in enumerate(self.weights):
+            x = given @ weight.T
+            near |= self.fading.near(self.i[k], self.v[k], x)
+            self.i[k], self.v[k], given = self.fading.step(self.i[k], self.v[k], x)
+        return near
+
+
+def fading_stimulus(
+    fading: Fading, weights: Sequence[Floats], rng: np.random.Generator, steps: int
+) -> tuple[Counts, Counts]:
+    """(step, channel) of events in `steps` steps, at most one each: the first on channel 0, the last on the last one.
+
+    Long stimuli repeat one of BLOCK steps, of which the last PAUSE are silent.
+    """
+    if steps > 2 * BLOCK:
+        one = _block(fading, weights, rng, BLOCK - PAUSE)
+        rest = fading_stimulus(fading, weights, rng, BLOCK + steps % BLOCK)
+        starts = np.arange(steps // BLOCK - 1) * BLOCK
+        at = np.concatenate([(starts[:, None] + one[0]).ravel(), starts.size * BLOCK + rest[0]])
+        return at, np.concatenate([np.tile(one[1], starts.size), rest[1]])
+    return _block(fading, weights, rng, steps)
+
+
+def _block(fading: Fading, weights: Sequence[Floats], rng: np.random.Generator, steps: int) -> tuple[Counts, Counts]:
+    channels = weights[0].shape[1]
+    every = np.eye(channels, dtype=np.int64)
+    now = _Layers.at_rest(fading, weights)
+    taken: list[tuple[int, int]] = []
+    for step in range(steps):
+        first, last = not taken, step >= steps - AHEAD
+        wanted = [0] if first else [channels - 1] if last else rng.permutation(channels).tolist()
+        done = last and taken[-1][0] >= steps - AHEAD
+        tried = [] if done or (not first and not last and rng.random() > DENSITY) else wanted
+        safe = _safe(now, every[tried]) if tried else np.zeros(0, np.bool_)
+        channel = next((c for c, good in zip(tried, safe, strict=True) if good), None)
+        now.step(np.zeros((1, channels), np.int64) if channel is None else every[[channel]])
+        if channel is not None:
+            taken.append((step, channel))
+    at, index = np.array(taken, np.int64).reshape(-1, 2).T
+    return at, index
+
+
+def _safe(now: _Layers, events: Counts) -> NDArray[np.bool_]:
+    """(B,): which of the events (B, channels), with silence after it, keeps all neurons away from thresholds."""
+    future = now.copies(len(events))
+    near = future.step(events)
+    for _ in range(AHEAD):
+        near |= future.step(np.zeros_like(events))
+    return ~near
