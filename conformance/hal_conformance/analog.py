@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal.events import Records, Signal
-from hal_conformance.draft import Case, Draft, Feature, at, both_forms, strong_of
+from hal_conformance.draft import Case, Draft, Feature, at, both_forms
 from hal_conformance.witness import STEP_NS, TAIL_STEPS, Witness, neurons, shape_of
 
 STEPS: Final = 20 + TAIL_STEPS
@@ -40,7 +40,7 @@ def _fed() -> Signal:
 def fed_in(witness: Witness, layers: int) -> Iterator[Feature]:
     """An Input that takes values; of two layers, the second repeats the first."""
     for draft in both_forms(witness):
-        strong = strong_of(witness)
+        strong = witness.dialect.strong
         draft.input("input", 2)
         population = draft.neurons("first", 2)
         draft.weights("input", population, [[strong / 2, 0], [0, strong / 2]])
@@ -63,7 +63,7 @@ def given_out(witness: Witness, integrators: bool) -> Iterator[Feature]:
 
 
 def _weighed(draft: Draft, form: str, held: bool) -> Feature:
-    strong = strong_of(draft.witness)
+    strong = draft.witness.dialect.strong
     draft.weights(draft.input("input", 2), draft.neurons("cells", 2), [[strong, 0], [0, strong]])
     draft.put(neurons("held", "I", shape_of(3, draft.conv), {}))
     name = draft.weights("cells", "held", MIX)

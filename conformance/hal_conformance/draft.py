@@ -12,9 +12,9 @@ from hal import nodes
 from hal.events import Records, Signal, events
 from hal.model import Model
 from hal.semantics import Semantics
-from hal_conformance.witness import STEP_NS, STRONG, STRONG_EXACT, Witness, connection, shape_of
+from hal_conformance.witness import STEP_NS, Witness, connection, shape_of
 
-__all__ = ["Case", "Draft", "Feature", "at", "both_forms", "strong_of"]
+__all__ = ["Case", "Draft", "Feature", "at", "both_forms"]
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -108,11 +108,6 @@ def both_forms(witness: Witness) -> Iterator[Draft]:
     conv = witness.form.endswith(("convolution", "convolutions"))
     yield Draft(witness, conv)
     yield Draft(witness, not conv)
-
-
-def strong_of(witness: Witness) -> float:
-    """The weight of which one event fires, and leaves nothing where the threshold is subtracted."""
-    return STRONG if witness.reset == "value" else STRONG_EXACT
 
 
 def at(*pairs: tuple[int, int]) -> Records:

@@ -12,7 +12,7 @@ from hal import nodes
 from hal.events import Records
 from hal.model import Model
 from hal.nodes import Node
-from hal_conformance.draft import Case, Draft, Feature, at, both_forms, strong_of
+from hal_conformance.draft import Case, Draft, Feature, at, both_forms
 from hal_conformance.witness import (
     DIALECTS,
     FORMS,
@@ -137,7 +137,7 @@ def _integrating(draft: Draft, kind: str, constants: dict[str, float], without: 
     draft.put(neurons("held", kind, shape_of(1, draft.conv), constants))
     cells = draft.neurons("cells", 1)
     draft.weights(source, "held", [[1, -1]])
-    draft.weights("held", cells, [[strong_of(draft.witness)]])
+    draft.weights("held", cells, [[draft.witness.dialect.strong]])
     draft.output("output", cells)
     model = draft.model()
     if kind == "I":

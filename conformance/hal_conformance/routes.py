@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hal import nodes
 from hal.events import Records
-from hal_conformance.draft import Case, Draft, Feature, at, both_forms, strong_of
+from hal_conformance.draft import Case, Draft, Feature, at, both_forms
 from hal_conformance.witness import CHANNELS, STEP_NS, TAIL_STEPS, WEAK, Witness, silence
 
 W: Final = float(WEAK)
@@ -45,7 +45,7 @@ def _case(what: str, wanted: Mapping[str, Records], **stimulus: Records) -> Case
 
 def _heard(draft: Draft, source: str, words: frozenset[str], form: str, node: str) -> Iterator[Feature]:
     """Two populations behind one source, each strong where the other is weak."""
-    strong = strong_of(draft.witness)
+    strong = draft.witness.dialect.strong
     left, right = draft.neurons("left", 2), draft.neurons("right", 2)
     draft.weights(source, left, [[strong, 0], [0, W]])
     draft.weights(source, right, [[W, 0], [0, strong]])
@@ -68,7 +68,7 @@ def _heard(draft: Draft, source: str, words: frozenset[str], form: str, node: st
 
 def _fanout_of_neurons(draft: Draft, words: frozenset[str]) -> Iterator[Feature]:
     source = draft.neurons("source", 2)
-    draft.weights(draft.input("input", 2), source, _eye(2, strong_of(draft.witness)))
+    draft.weights(draft.input("input", 2), source, _eye(2, draft.witness.dialect.strong))
     yield from _heard(draft, source, words, "neurons with two targets", source)
 
 
@@ -81,7 +81,7 @@ def _fanout_of_input(draft: Draft, words: frozenset[str]) -> Iterator[Feature]:
 
 def _summed(draft: Draft, one: str, two: str, form: str, feeds: Callable[..., dict[str, Records]]) -> Feature:
     """Neuron 0 hears one source, neuron 1 the other, neuron 2 both, weakly."""
-    strong = strong_of(draft.witness)
+    strong = draft.witness.dialect.strong
     target = draft.neurons("sum", 3)
     draft.weights(one, target, [[strong, 0], [0, 0], [W, 0]])
     draft.weights(two, target, [[0, 0], [0, strong], [0, W]])
@@ -99,7 +99,7 @@ def _summed(draft: Draft, one: str, two: str, form: str, feeds: Callable[..., di
 def _merge_of_branches(draft: Draft, words: frozenset[str]) -> Iterator[Feature]:
     if "route.fanout" not in words:
         return
-    strong, source = strong_of(draft.witness), draft.input("input", 2)
+    strong, source = draft.witness.dialect.strong, draft.input("input", 2)
     one, two = draft.neurons("one", 2), draft.neurons("two", 2)
     draft.weights(source, one, [[strong, 0], [0, 0]])
     draft.weights(source, two, [[0, 0], [0, strong]])
@@ -136,7 +136,7 @@ def _fed_back(
 
 def _cycle_of_one(draft: Draft, words: frozenset[str]) -> Iterator[Feature]:
     """Neuron 0 wakes neuron 1 half, an event does the rest, and neuron 1 fires neuron 2."""
-    strong = strong_of(draft.witness)
+    strong = draft.witness.dialect.strong
     ring = draft.neurons("ring", 3)
     draft.weights(draft.input("input", 2), ring, [[strong, 0], [0, W], [0, 0]])
     draft.weights(ring, ring, [[0, 0, 0], [W, 0, 0], [0, strong, 0]])
@@ -151,7 +151,7 @@ def _cycle_of_one(draft: Draft, words: frozenset[str]) -> Iterator[Feature]:
 
 def _cycle_of_two(draft: Draft, words: frozenset[str]) -> Iterator[Feature]:
     """Neuron 0 of one population fires neuron 0 of another, which fires neuron 1 of the first."""
-    strong = strong_of(draft.witness)
+    strong = draft.witness.dialect.strong
     front, far = draft.neurons("front", 2), draft.neurons("far", 2)
     draft.weights(draft.input("input", 2), front, [[strong, 0], [0, 0]])
     draft.weights(front, far, [[strong, 0], [0, 0]])
@@ -191,7 +191,7 @@ def _fed_apart(outputs: tuple[str, str] | None) -> tuple[Case, ...]:
 def _inputs_into_one(draft: Draft, words: frozenset[str]) -> Iterator[Feature]:
     if "route.merge" not in words:
         return
-    strong = strong_of(draft.witness)
+    strong = draft.witness.dialect.strong
     west, east = draft.input("west", 2), draft.input("east", 2)
     target = draft.neurons("target", 4)
     draft.weights(east, target, [[strong, 0], [0, strong], [0, 0], [0, 0]])
@@ -201,7 +201,7 @@ def _inputs_into_one(draft: Draft, words: frozenset[str]) -> Iterator[Feature]:
 
 
 def _inputs_apart(draft: Draft, words: frozenset[str]) -> Iterator[Feature]:
-    strong = strong_of(draft.witness)
+    strong = draft.witness.dialect.strong
     for name in ("west", "east"):
         draft.weights(draft.input(name, 2), draft.neurons(f"of {name}", 2), _eye(2, strong))
     record: tuple[str, ...] = ("of east", "of west")
@@ -215,7 +215,7 @@ def _inputs_apart(draft: Draft, words: frozenset[str]) -> Iterator[Feature]:
 
 
 def _outputs_in_line(draft: Draft, words: frozenset[str]) -> Iterator[Feature]:
-    strong = strong_of(draft.witness)
+    strong = draft.witness.dialect.strong
     near, far = draft.neurons("near", 2), draft.neurons("far", 2)
     draft.weights(draft.input("input", 2), near, _eye(2, strong))
     draft.weights(near, far, [[0, strong], [W, 0]])
@@ -229,7 +229,7 @@ def _outputs_in_line(draft: Draft, words: frozenset[str]) -> Iterator[Feature]:
 
 def _outputs_of_one(draft: Draft, words: frozenset[str]) -> Iterator[Feature]:
     near = draft.neurons("near", 2)
-    draft.weights(draft.input("input", 2), near, _eye(2, strong_of(draft.witness)))
+    draft.weights(draft.input("input", 2), near, _eye(2, draft.witness.dialect.strong))
     draft.output("second", near)
     draft.output("first", near)
     stimulus = at((2, 0), (7, 0), (10, 1))

@@ -13,7 +13,7 @@ from hal.evidence import Limit, evidence
 from hal.fit import FitReport, FitRow
 from hal_conformance.context import STEP_NS, Context
 from hal_conformance.failure import demand, fail, nothing
-from hal_conformance.grown import Family, families, layered, one_behind, strong, widening
+from hal_conformance.grown import Family, families, layered, one_behind, widening
 from hal_conformance.raising import raises
 from hal_conformance.rulebook import check
 from hal_conformance.witness import CHANNELS, TAIL_STEPS
@@ -180,7 +180,7 @@ def check_full(ctx: Context) -> None:
     # no two neighbours hear the same two channels, so that no neuron answers for another
     weight = np.zeros((largest, CHANNELS), np.float32)
     hears = np.array([(a, b) for a in range(CHANNELS) for b in range(CHANNELS) if a < b])[_pattern(ctx, largest)]
-    weight[np.arange(largest)[:, None], hears] = strong(ctx.witness)
+    weight[np.arange(largest)[:, None], hears] = ctx.witness.dialect.strong
     single = fits(layered(ctx.witness, [weight[:1]]).model).fits
     witness = layered(ctx.witness, [weight] if single else [weight, one_behind(ctx.witness, largest)])
     mapping = ctx.mapping(witness, record=witness.populations[:1])

@@ -16,7 +16,7 @@ from hal.mapping import Mapping
 from hal.model import Model
 from hal_conformance.checks.record import no_states
 from hal_conformance.context import STEP_NS, STEPS, Context
-from hal_conformance.draft import both_forms, strong_of
+from hal_conformance.draft import both_forms
 from hal_conformance.failure import ConformanceFailure, demand, fail
 from hal_conformance.raising import naming, raises
 from hal_conformance.rulebook import check
@@ -195,7 +195,7 @@ def _wide(witness: Witness, observable: Observable, size: int) -> tuple[Model, t
     """One population of so many neurons, all of them probed."""
     draft = next(both_forms(witness))
     name = draft.neurons("wide", max(1, size))
-    draft.weights(draft.input("input", 1), name, [[strong_of(witness)]] * max(1, size))
+    draft.weights(draft.input("input", 1), name, [[witness.dialect.strong]] * max(1, size))
     draft.output("output", name)
     return draft.model(), (Probe(name, observable.variable, indices=tuple(range(size))),)
 
@@ -206,7 +206,7 @@ def _deep(witness: Witness, observable: Observable, size: int) -> tuple[Model, t
     source = draft.input("input", 1)
     names = [draft.neurons(f"layer {k}", 1) for k in range(max(1, size))]
     for name in names:
-        draft.weights(source, name, [[strong_of(witness)]])
+        draft.weights(source, name, [[witness.dialect.strong]])
         source = name
     draft.output("output", source)
     return draft.model(), tuple(Probe(name, observable.variable) for name in names[:size])
