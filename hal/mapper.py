@@ -170,7 +170,7 @@ class Mapper(ABC):
             record=wanted,
             step_ns=plan.step_ns,
             speedup=plan.speedup,
-            latency_ns={name: delay for name, delay in plan.latency_ns.items() if name in model.nodes},
+            latency_ns=self._latencies(model, plan, back),
             on_chip=chip,
             front=front,
             back=back,
@@ -245,6 +245,7 @@ class Mapper(ABC):
             for word, node, reason in required_by(chip)
             if word not in self.spec.capabilities
         ]
+        findings += self._nothing_left(model, chip)
         if self.spec.clock.kind == "clocked" and model.semantics.dt_ns is None:
             findings.append(
                 Finding(
@@ -256,6 +257,38 @@ class Mapper(ABC):
                 )
             )
         return findings + list(model.notes)
+
+    def _nothing_left(self, model: Model, chip: Model) -> list[Finding]:
+        """What is to be said where analog values are left to the host, and no neurons are left for the chip."""
+        if any(node.population and node.name not in chip.inputs for node in chip.nodes.values()):
+            return []
+        analog = {
+            "input.signal": [name for name in model.inputs if model.kind(name) == "signal"],
+            "output.signal": [name for name in model.outputs if model.kind(name) == "signal"],
+        }
+        return [
+            Finding(
+                level="refused",
+                node=names[0],
+                field=word,
+                reason=f"{self.spec.name} does not declare {word!r}: analog values are left to the host, and it would "
+                "compute every neuron of this model",
+                hint="put spiking neurons behind the first ones and before the last, or run it on device 'ideal'",
+            )
+            for word, names in analog.items()
+            if names and word not in self.spec.capabilities
+        ]
+
+    def _latencies(self, model: Model, plan: Plan, back: Model | None) -> dict[str, int]:
+        """By node; what the host computes behind the chip is as late as what it is computed from."""
+        late = {name: delay for name, delay in plan.latency_ns.items() if name in model.nodes}
+        if back is None:
+            return late
+        for name in back.order():
+            delay = max((late.get(source, 0) for source in back.predecessors(name)), default=0)
+            if delay:
+                late[name] = delay
+        return late
 
     def _fates(
         self, model: Model, planned: tuple[Fate, ...], front: Model | None, back: Model | None

@@ -78,6 +78,30 @@ CLAUSES: Final = (
         "RUN-002 RUN-003 RUN-004 RUN-006 RUN-007",
     ),
     _clause(
+        "neurons",
+        "Neurons",
+        """Each kind of neuron is declared by a word of its own, and does what NIR says of it under the model's
+        semantics: IF keeps what it took in, LIF and CubaLIF lose it by their time constants, integrators hand on
+        what they hold, thresholds remember nothing. A kind that is not declared is refused by its word.""",
+        "NEUR-001 NEUR-002 NEUR-003 NEUR-004 NEUR-005",
+    ),
+    _clause(
+        "routes",
+        "Routes and delays",
+        """All targets of a population hear it, all sources of one count. Within a cycle a projection acts one step
+        later. Inputs are ordered by name, and one that is not fed is silent; Outputs are never merged. A Delay
+        holds back its own projection by just its time.""",
+        "ROUT-001 ROUT-002 ROUT-003 ROUT-004 ROUT-005 DLY-001",
+    ),
+    _clause(
+        "signals",
+        "Analog values",
+        """A value that goes in is held until the next; one that goes out is sampled after each step. Where a device
+        takes in or gives out none, the host computes that part of the model and the fates say so; a model that
+        leaves it no neurons is refused by the missing word.""",
+        "SIG-001 SIG-002",
+    ),
+    _clause(
         "stimuli",
         "Stimuli",
         """Stimuli are event arrays or signals, by the names of Inputs and of the chip's own ports. Everything wrong
@@ -98,12 +122,33 @@ CLAUSES: Final = (
         "RUN-009 RUN-011",
     ),
     _clause(
+        "noise",
+        "Noise has a seed",
+        """Noise is a function of the seed and the number of the run since load. A reset to STATE goes on with the
+        numbers, LOADED starts them again. A device that declares no noise has none.""",
+        "NOIS-001 NOIS-002",
+    ),
+    _clause(
+        "individuals",
+        "Individuals",
+        """A profile is what is known of one individual; with its id alone, nothing is. A mapping made for one
+        individual is loaded by no other.""",
+        "PROF-001",
+    ),
+    _clause(
+        "learning",
+        "Learning",
+        """Weights change while running only where the map option `learning` asks for it: True, or a word other than
+        its default. What was learned survives a reset to STATE, and is forgotten by LOADED and by load.""",
+        "LRN-001 LRN-002",
+    ),
+    _clause(
         "recording",
         "Recording",
         """What is recorded is asked for when mapping, changes nothing else, and is the same in memory and on disk.
         A recording can be replayed. What was flushed survives a killed process. Memory does not grow with the
         length of a run.""",
-        "REC-001 REC-002 REC-003 REC-004 REC-010 REC-011 RUN-016",
+        "REC-001 REC-002 REC-003 REC-004 REC-005 REC-006 REC-010 REC-011 RUN-016",
     ),
     _clause(
         "limits",

@@ -83,9 +83,9 @@ class Context:
         self._devices.append(device)
         return device
 
-    def mapper(self) -> Mapper:
+    def mapper(self, **options: Any) -> Mapper:
         """A fresh mapper."""
-        return registry.mapper(self.name)
+        return registry.mapper(self.name, **options)
 
     def loaded(self, mapping: ChipMapping | None = None, *, seed: int = 0) -> Device:
         """A fresh device with a mapping on it, the witness's by default."""

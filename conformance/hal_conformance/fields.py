@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Literal, get_args, get_origin
@@ -12,8 +13,18 @@ import numpy as np
 from hal.config import FieldSpec
 
 Rebuild = Callable[[Any], Any]
-Edited = tuple[str, Callable[[], Any], str]
-"""Path of the field, what makes the configuration with another value in it, and that value in words."""
+Edited = tuple[str, "partial[Any]", str]
+"""Path of the field, what makes the configuration with another value in it, and that value in words.
+
+The value itself is the one argument of the partial.
+"""
+
+
+def at(config: Any, path: str) -> Any:
+    """What is at a path such as `parts[0].level`."""
+    for name, number in re.findall(r"([^\W\d]\w*)|\[(\d+)\]", path):
+        config = getattr(config, name) if name else config[int(number)]
+    return config
 
 
 def spec_of(field: Any) -> FieldSpec | None:

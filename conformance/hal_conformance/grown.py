@@ -29,11 +29,6 @@ class Family:
     most: int
 
 
-def strong(witness: Witness) -> int:
-    """The weight that fires a neuron by one event."""
-    return witness.dialect.strong
-
-
 def layered(witness: Witness, weights: Sequence[NDArray[Any]]) -> Witness:
     """A chain of layers with these weights, (out, in) each; populations are called layer1, layer2, ..."""
     conv = witness.form.endswith(("convolution", "convolutions"))
@@ -48,15 +43,25 @@ def layered(witness: Witness, weights: Sequence[NDArray[Any]]) -> Witness:
     return attrs.evolve(witness, label=label, model=model, weights=tuple(weights), populations=populations)
 
 
+def sized(witness: Witness, rng: np.random.Generator, count: int) -> Iterator[Witness]:
+    """So many random networks of 1 to 4 layers of 1 to 300 neurons: as many of a few as of a few hundred."""
+    most_layers, most_neurons = 4, 300
+    values = [-witness.dialect.weak, 0, witness.dialect.weak, witness.dialect.strong]
+    for _ in range(count):
+        sizes = np.exp(rng.uniform(0, np.log(most_neurons + 1), 1 + rng.integers(1, most_layers + 1))).astype(int)
+        weights = [rng.choice(values, (after, before)) for before, after in pairwise(sizes)]
+        yield layered(witness, [weight.astype(np.float32) for weight in weights])
+
+
 def widening(witness: Witness) -> Iterator[Family]:
     """One layer of ever more neurons; the same with one neuron behind it, for devices that need two layers."""
 
     def behind(n: int) -> Model:
-        weight = np.full((n, CHANNELS), strong(witness), np.float32)
+        weight = np.full((n, CHANNELS), witness.dialect.strong, np.float32)
         return layered(witness, [weight, one_behind(witness, n)]).model
 
     def alone(n: int) -> Model:
-        return layered(witness, [np.full((n, CHANNELS), strong(witness), np.float32)]).model
+        return layered(witness, [np.full((n, CHANNELS), witness.dialect.strong, np.float32)]).model
 
     yield Family(label="neurons of a layer", model=alone, most=1 << 18)
     yield Family(label="neurons of a layer before another", model=behind, most=1 << 18)
@@ -65,7 +70,7 @@ def widening(witness: Witness) -> Iterator[Family]:
 def one_behind(witness: Witness, n: int) -> NDArray[np.float32]:
     """(1, n): the weights of a neuron that hears the first of n neurons."""
     weight = np.zeros((1, n), np.float32)
-    weight[0, 0] = strong(witness)
+    weight[0, 0] = witness.dialect.strong
     return weight
 
 
@@ -74,14 +79,14 @@ def sparse(witness: Witness, sizes: Sequence[int]) -> Witness:
     weights = []
     for before, after in pairwise(sizes):
         weight = np.zeros((after, before))
-        weight[np.arange(after), np.arange(after) % before] = strong(witness)
+        weight[np.arange(after), np.arange(after) % before] = witness.dialect.strong
         weights.append(weight)
     return layered(witness, weights)
 
 
 def families(witness: Witness) -> Iterator[Family]:
     """Ways to grow: in neurons, inputs, synapses and depth; and as images in size, kernel, features and padding."""
-    weight = strong(witness)
+    weight = witness.dialect.strong
 
     def dense(*sizes: int) -> Model:
         filled = [np.full((after, before), weight, np.float32) for before, after in pairwise(sizes)]
@@ -168,6 +173,6 @@ def _image(
     before = (channels, size, size)
     left = max(0, size + 2 * padding - kernel) // stride + 1
     after = (features, left, left)
-    weight = np.full((features, channels, kernel, kernel), strong(witness), np.float32)
+    weight = np.full((features, channels, kernel, kernel), witness.dialect.strong, np.float32)
     conv = _convolution("conv", weight, before, after, padding, stride, bias)
     return _chain(witness, [conv, _like(witness, "layer1", after)], before, after)

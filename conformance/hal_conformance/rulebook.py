@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 Body = Callable[["Context"], None]
 
-GROUPS: Final = ("LOAD", "SPEC", "CONF", "MAP", "RUN", "REC", "RST", "ERR", "STIM", "LIM", "ROUT", "OVR", "AGR", "VEC")
+GROUPS: Final = (
+    *("LOAD", "SPEC", "CONF", "MAP", "NEUR", "ROUT", "DLY", "SIG", "RUN", "REC", "RST", "NOIS", "PROF", "LRN"),
+    *("ERR", "STIM", "LIM", "OVR", "AGR", "VEC"),
+)
 """What the letters of an id may be, in the order in which checks run."""
 LIMIT_S: Final = 120.0
 """Wall seconds a check may take; emulators that compile on first use need some of it."""

@@ -245,12 +245,12 @@ def make(neuron: str, constants: Mapping[str, float], dialect: Dialect, form: st
     populations = ("hidden", "neurons") if len(layers) == 2 else ("neurons",)
     conv = form.endswith(("convolution", "convolutions"))
     shaped: dict[str, nodes.Node] = {}
-    shape = _shape(CHANNELS, conv)
+    shape = shape_of(CHANNELS, conv)
     shaped["input"] = nodes.Input(name="input", input_shape=shape, output_shape=shape)
     chain = ["input"]
     for number, (weight, population) in enumerate(zip(weights, populations, strict=True), start=1):
-        out = _shape(len(weight), conv)
-        shaped[f"fc{number}"] = _connection(f"fc{number}", weight, shape, out, conv)
+        out = shape_of(len(weight), conv)
+        shaped[f"fc{number}"] = connection(f"fc{number}", weight, shape, out, conv)
         shaped[population] = neurons(population, neuron.partition(" ")[0].rstrip(","), out, constants)
         chain += [f"fc{number}", population]
         shape = out
@@ -270,13 +270,15 @@ def make(neuron: str, constants: Mapping[str, float], dialect: Dialect, form: st
     )
 
 
-def _shape(size: int, conv: bool) -> tuple[int, ...]:
+def shape_of(size: int, conv: bool) -> tuple[int, ...]:
+    """So many neurons in a row, or so many features of one pixel."""
     return (size, 1, 1) if conv else (size,)
 
 
-def _connection(
+def connection(
     name: str, weight: Matrix, given: tuple[int, ...], out: tuple[int, ...], conv: bool
 ) -> nodes.Conv2d | nodes.Linear:
+    """A matrix (out, in) as a dense layer, or as a convolution of 1 x 1."""
     if not conv:
         return nodes.Linear(name=name, input_shape=given, output_shape=out, weight=weight)
     return nodes.Conv2d(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ import attrs
 from hal.cli import resolve
 from hal.cli.failures import FAILED, BadUsageError
 from hal.cli.show import Page, add, assemble, plain, print_json, seconds, styled, table
-from hal.errors import ConfigError, OptionalDependencyError
+from hal.errors import ConfigError, FormatError, HalError, OptionalDependencyError
 
 LEVELS: Final = ("none", "bronze", "silver", "gold")
 SUITE: Final = "hal_conformance"
@@ -47,14 +47,14 @@ def conform(name: str, asked: Asked, *, as_json: bool) -> int:
     _check(asked)
     device = resolve.device(name)
     suite = _suite()
-    old = None if asked.compare is None else suite.read_report(asked.compare)
-    expected = None if asked.expect is None else suite.read_expected(asked.expect)
+    old = _read(suite.read_report, asked.compare, "a report.json that --report wrote, or its folder")
+    expected = _read(suite.read_expected, asked.expect, "lines of TOML: RUN-002 = 'why it fails'")
     try:
         # `name` may choose one of two distributions; the spec does not know that
         result = suite.run(name, level=asked.level, only=asked.only, expected=expected, progress=_progress())
     except ConfigError as error:
-        raise BadUsageError(str(error)) from error
-    compared = None if old is None else suite.compare(old, result)
+        raise _meant_otherwise(error) from error
+    compared = None if old is None else suite.compare(_asked_again(suite, old, result), result)
     if asked.report is not None:
         result.save(asked.report)
     good = _good(result, asked.level) and not (compared is not None and compared.regressed)
@@ -85,6 +85,26 @@ def _check(asked: Asked) -> None:
         raise BadUsageError("--level and --only: a report on some checks cannot claim a level", hint="give one of them")
     if asked.report is not None and Path(asked.report).exists() and not Path(asked.report).is_dir():
         raise BadUsageError(f"--report {asked.report} is a file", hint="give a folder")
+
+
+def _read(read: Callable[[str], Any], path: str | None, hint: str) -> Any:
+    """A file that the command line names, None where it names none; a file that cannot be used is its fault."""
+    if path is None:
+        return None
+    try:
+        return read(path)
+    except (FormatError, ConfigError) as error:
+        raise _meant_otherwise(error, hint) from error
+
+
+def _meant_otherwise(error: HalError, hint: str = "") -> BadUsageError:
+    return BadUsageError(error.message, hint=error.hint or hint, problems=error.problems)
+
+
+def _asked_again(suite: Any, old: Any, new: Any) -> Any:
+    """The older report without the checks that were left out this time; those that are no more stay, as removed."""
+    left_out = {check.id for check in suite.catalogue()} - {row.id for row in new.results}
+    return attrs.evolve(old, results=tuple(row for row in old.results if row.id not in left_out))
 
 
 def _good(result: Any, level: str | None) -> bool:

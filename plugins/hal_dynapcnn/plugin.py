@@ -79,6 +79,13 @@ def _resources(table: chips.ChipTable) -> tuple[Resource, ...]:
     )
 
 
+def _observables(table: chips.ChipTable) -> tuple[Observable, ...]:
+    """Words of the readout block, where there is one."""
+    words = Observable(variable="readout", unit="21-bit word", per="node", at_once=1)
+    own = (Observable(variable="spikes", unit="events"), Observable(variable="v", unit="stored integer"))
+    return (*own, words) if table.readout else own
+
+
 def _spec(table: chips.ChipTable) -> DeviceSpec:
     return DeviceSpec(
         name=table.name,
@@ -89,11 +96,7 @@ def _spec(table: chips.ChipTable) -> DeviceSpec:
         clock=Clock(kind="event"),
         capabilities=CAPABILITIES,
         resources=_resources(table),
-        observables=(
-            Observable(variable="spikes", unit="events"),
-            Observable(variable="v", unit="stored integer", at_once=None),
-            Observable(variable="readout", unit="21-bit word", per="node", at_once=1),
-        ),
+        observables=_observables(table),
         config=SpeckConfig,
         map_options=SpeckMapOptions,
         open_options=SpeckOpenOptions,

@@ -6,6 +6,7 @@ v = 0. Every connection takes a step, and up to 62 more on request.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import attrs
@@ -296,3 +297,7 @@ class Reader:
                 if not isinstance(node, nodes.Flatten):
                     hint = "end the network with neurons"
                     self.notes.refuse(node.name, "type", f"{node.type} between neurons and Output", hint=hint)
+                elif node.name in p.hwc and math.prod(node.input_shape[1:]) > 1:
+                    reason = "spikes leave in the order of the neurons, channels first"
+                    hint = "flatten before the last neurons, or none of it"
+                    self.notes.refuse(node.name, "flatten_order", reason, wanted="HWC", limit="CHW", hint=hint)

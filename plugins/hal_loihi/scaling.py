@@ -202,6 +202,7 @@ def best_scale(numbers: Numbers) -> Scale:
 
     OverflowError if no scale is a finite number.
     """
+    numbers = _brief(numbers)
     if holds_integers(numbers):
         return Scale(value=1.0, limiter="integers")
     limits = _limits(numbers)
@@ -226,6 +227,18 @@ def best_scale(numbers: Numbers) -> Scale:
         if costs(numbers, scale).nowhere_above(ceiling):
             return Scale(value=scale, limiter=limiter)
     return Scale(value=true, limiter=limiter)
+
+
+def _brief(numbers: Numbers) -> Numbers:
+    """The same costs of fewer numbers: where all neurons are alike, one stands for them."""
+    return attrs.evolve(
+        numbers,
+        **{
+            name: values[:1]
+            for name in ("threshold", "bias", "v_min", "v_max")
+            if (values := getattr(numbers, name)) is not None and (values == values[0]).all()
+        },
+    )
 
 
 def _doubled(scale: float, most: float) -> float:

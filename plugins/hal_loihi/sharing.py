@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import cast
 
 import attrs
@@ -15,6 +16,8 @@ __all__ = ["Core", "share"]
 
 _SETS = ("compartment_profiles", "threshold_profiles", "synapse_formats")
 _LARGEST = "pop16_atoms"
+_ADDED = [k for k, name in enumerate(RESOURCES) if name not in (*_SETS, _LARGEST)]
+"""Columns of resources of which blocks on a core need as much as each of them alone."""
 
 
 @attrs.frozen(eq=False)
@@ -49,17 +52,20 @@ def share(account: Account, core: CoreLimits) -> list[Core]:
     flows = (account.flows + account.flows.T).tocsr()
     sizes = account.usage[:, RESOURCES.index("compartments")]
     made: list[list[int]] = []
+    added = np.zeros((len(sizes), len(_ADDED)), np.int64)  # by core
     open_cores: dict[object, list[int]] = {}
     of_block: dict[int, int] = {}
     for block in np.argsort(-sizes, kind="stable").tolist():
         contents = account.contents[block]
-        candidates = [] if contents.alone else open_cores.setdefault(contents.settings, [])
-        row = slice(*flows.indptr[block : block + 2])
+        row = account.usage[block, _ADDED]
+        candidates: list[int] = [] if contents.alone else open_cores.setdefault(contents.settings, [])
+        room = (added[candidates] + row > limit[_ADDED]).sum(axis=1) == 0
+        mine = slice(*flows.indptr[block : block + 2])
         axons: dict[int, int] = {}
-        for other, count in zip(flows.indices[row].tolist(), flows.data[row].tolist(), strict=True):
+        for other, count in zip(flows.indices[mine].tolist(), flows.data[mine].tolist(), strict=True):
             if other in of_block:
                 axons[of_block[other]] = axons.get(of_block[other], 0) + count
-        for number in sorted(candidates, key=lambda number: -axons.get(number, 0)):
+        for number in sorted(compress(candidates, room), key=lambda number: -axons.get(number, 0)):
             if _holds(account, [*made[number], block], limit):
                 made[number].append(block)
                 of_block[block] = number
@@ -69,6 +75,7 @@ def share(account: Account, core: CoreLimits) -> list[Core]:
             if not contents.alone:
                 candidates.append(len(made))
             made.append([block])
+        added[of_block[block]] += row
     return [_laid_out(account, blocks) for blocks in sorted(made, key=min)]
 
 

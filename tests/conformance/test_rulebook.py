@@ -21,12 +21,22 @@ def test_there_are_enough_and_their_ids_are_unique():
     assert len(ids) == len(set(ids))
     assert sum(check.level == "bronze" for check in CHECKS) >= 10
     assert sum(check.level == "silver" for check in CHECKS) >= 20
+    assert sum(check.level == "gold" for check in CHECKS) >= 8
+
+
+def test_gold_needs_routes_resets_overload_limits_agreement_and_vectors_passed():
+    binding = {check.id for check in CHECKS if check.binding == "gold"}
+    assert binding == {
+        *("RST-002", "RST-003", "RST-004", "RST-005"),
+        *("LIM-001", "LIM-002", "ROUT-001", "ROUT-002", "ROUT-010", "OVR-001", "AGR-001", "VEC-001"),
+    }
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=str)
 def test_each_says_its_rule_and_what_it_needs(check):
-    assert re.fullmatch(r"(LOAD|SPEC|CONF|MAP|RUN|REC|RST|ERR|STIM)-\d{3}", check.id)
+    assert re.fullmatch(rf"({'|'.join(rulebook.GROUPS)})-\d{{3}}", check.id)
     assert check.level in ("bronze", "silver", "gold")
+    assert check.binding in (None, "gold")
     assert re.fullmatch(r"Given .+, when .+, then .+\.", check.rule)
     assert check.requires <= VOCABULARY.keys()
     assert bool(check.requires) == bool(check.twin)
@@ -71,6 +81,7 @@ def test_the_decorator_returns_the_function_itself():
         ("an id is GROUP-nnn", {"id": "NONSENSE-001"}),
         ("the id is taken", {"id": "MAP-001"}),
         ("unknown level", {"level": "platinum"}),
+        ("binding: unknown level", {"binding": "platinum"}),
         ("unknown capability", {"requires": {"teleport"}, "twin": print}),
         ("has a twin", {"requires": {"map.like"}}),
         ("has a twin", {"twin": print}),

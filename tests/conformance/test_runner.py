@@ -7,21 +7,73 @@ import pytest
 
 import hal_conformance
 from hal.errors import ConfigError, PluginError
+from hal.evidence import evidence
+from hal_conformance import rulebook
+from hal_conformance.failure import nothing
+
+
+@pytest.fixture
+def checks():
+    """Enter checks for one test: an id, a body, and what else a check has."""
+    entered = []
+
+    def enter(name, body, **about):
+        def check_it(ctx):
+            """Given a, when b, then c."""
+            body(ctx)
+
+        entered.append(name)
+        hal_conformance.check(name, **about)(check_it)
+
+    yield enter
+    for name in entered:
+        rulebook._found.pop(name)
+
 
 SPECKS = ("speck2e", "speck2f", "speck2b", "speck2cmini", "speck2dmini", "dynapcnndevkit")
 
 
-@pytest.mark.parametrize("name", ["ideal", "loihi", *SPECKS])
-def test_our_devices_are_silver(name):
-    start = time.monotonic()
+@pytest.mark.parametrize("name", [pytest.param("loihi", marks=pytest.mark.full), *SPECKS])
+def test_our_chips_are_gold(name):
     report = hal_conformance.run(name)
     assert not report.bad, [(result.id, result.reason) for result in report.bad]
-    assert report.level == "silver"
+    assert report.level == "gold"
+    assert report.short_of_gold == ()
     assert report.device == name
-    assert time.monotonic() - start < 60
+    assert sum(result.seconds for result in report.results) < 90
     assert report.about["distribution"] == "neurohal"
     assert "neuron.if" in report.capabilities
     assert report["MAP-001"].measured["witness"].startswith("IF")
+
+
+def test_the_reference_is_silver_and_says_why():
+    report = hal_conformance.run("ideal")
+    assert not report.bad, [(result.id, result.reason) for result in report.bad]
+    assert report.level == "silver"
+    assert {result.id: result.reason for result in report.short_of_gold} == {
+        "LIM-001": "no limits are declared",
+        "LIM-002": "no limits are declared",
+        "OVR-001": "overload.report is not declared, and refused",
+        "VEC-001": "the plugin brings no vectors: Evidence(vectors=...)",
+    }
+    assert evidence("ideal").why == "the reference: it has no limits and cannot be overloaded"
+
+
+def test_nothing_offered_is_not_applicable_where_a_level_needs_it_and_else_a_failure(mutants, checks):
+    checks("LIM-990", lambda ctx: nothing("no limits"), level="gold", binding="gold")
+    checks("LIM-991", lambda ctx: nothing("no limits"), level="gold")
+    report = hal_conformance.run("faithful", only=["LIM-990", "LIM-991"])
+    bound, free = report.results
+    assert (bound.outcome, bound.reason, bound.binding) == ("not-applicable", "no limits", "gold")
+    assert (free.outcome, free.reason, free.binding) == ("failed", "NothingOffered: no limits", "")
+    assert report.short_of_gold == (bound,)
+
+
+def test_a_binding_check_may_be_of_a_level_below(mutants, checks):
+    checks("RST-990", lambda ctx: None, level="silver", requires={"profile"}, twin=lambda ctx: None, binding="gold")
+    (result,) = hal_conformance.run("faithful", only=["RST-990"]).results
+    assert (result.level, result.outcome, result.binding) == ("silver", "not-applicable", "gold")
+    assert (result.denies("silver"), result.denies("gold")) == (False, True)
 
 
 def test_an_alias_is_reported_by_the_devices_own_name():

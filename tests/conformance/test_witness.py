@@ -1,10 +1,17 @@
 """The witness networks: their own arithmetic against the reference, and the promises their form makes."""
 
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Literal
+
+import attrs
 import numpy as np
 import pytest
 
 import hal
-from hal_conformance.fields import faults, undocumented
+from hal.config import array, problems, setting
+from hal_conformance.fields import at, bounds, faults, undocumented
+from hal_conformance.grown import sized
 from hal_conformance.witness import DIALECTS, FORMS, NEURONS, STEP_NS, TAIL_STEPS, THRESHOLD, candidates, make
 
 STEPS = 200
@@ -142,10 +149,9 @@ def test_reweighted_answers_otherwise_and_keeps_its_names():
     assert one.size != two.size
 
 
-def test_walking_a_configuration_oversteps_every_declared_limit():
-    import attrs
-
-    from hal.config import array, problems, setting
+@pytest.fixture(scope="module")
+def outer():
+    """A configuration with a field of every kind there is."""
 
     @attrs.frozen(kw_only=True)
     class Inner:
@@ -161,8 +167,16 @@ def test_walking_a_configuration_oversteps_every_declared_limit():
         share: float = setting(0.5, doc="a share", minimum=0.0, maximum=1.0)
         flag: bool = setting(True, doc="on")
         open: int = setting(3, doc="no limits")
+        least: np.ndarray = array("float32", doc="floats", minimum=0.5, factory=lambda: np.ones(2, np.float32))
+        table: Mapping[str, int] = setting(doc="limits of its values", minimum=0, factory=lambda: {"a": 1})
+        kind: Literal[16, 32] = setting(32, doc="words that are numbers")
+        nothing: int | None = setting(None, doc="not given", minimum=0)
 
-    made = [(path, what, make()) for path, make, what in faults(Outer())]
+    return Outer()
+
+
+def test_walking_a_configuration_oversteps_every_declared_limit(outer):
+    made = [(path, what, make()) for path, make, what in faults(outer)]
     assert [(path, what.split(",")[0]) for path, what, _ in made] == [
         ("parts[0].level", "below the minimum -1"),
         ("parts[0].level", "above the maximum 4"),
@@ -173,9 +187,60 @@ def test_walking_a_configuration_oversteps_every_declared_limit():
         ("share", "below the minimum 0.0"),
         ("share", "above the maximum 1.0"),
         ("share", "NaN"),
+        ("least", "below the minimum 0.5"),
+        ("least", "NaN"),
+        ("kind", "'no such word'"),
     ]
     for path, what, config in made:
         found = problems(config)
         assert len(found) == 1, (path, what)
         assert found[0].where.startswith(path)
-    assert list(undocumented(Outer)) == ["Inner.free"]
+    assert list(undocumented(type(outer))) == ["Inner.free"]
+
+
+def test_walking_a_configuration_meets_every_declared_limit(outer):
+    made = [(path, make, what) for path, make, what in bounds(outer)]
+    assert [(path, what, np.asarray(make.args[0]).ravel().tolist()) for path, make, what in made] == [
+        ("parts[0].level", "at its limit -1", [-1]),
+        ("parts[0].level", "at its limit 4", [4]),
+        ("parts[0].word", "'a'", ["a"]),
+        ("parts[0].word", "'b'", ["b"]),
+        ("pair", "at its limit 1", [1, 1]),
+        ("codes", "at its limit -128", [-128, 0, 0, 0]),
+        ("codes", "at its limit 127", [127, 0, 0, 0]),
+        ("share", "at its limit 0.0", [0.0]),
+        ("share", "at its limit 1.0", [1.0]),
+        ("least", "at its limit 0.5", [0.5, 1.0]),
+        ("kind", "16", [16]),
+        ("kind", "32", [32]),
+    ]
+    values = {}
+    for path, put, what in made:
+        edited = put()
+        values[path] = put.args[0]
+        assert not problems(edited), (path, what)
+        np.testing.assert_array_equal(at(edited, path), values[path])
+        assert type(edited) is type(outer)
+    assert type(values["share"]) is float
+    assert values["codes"].dtype == np.int8
+
+
+def test_what_is_at_a_path():
+    config = SimpleNamespace(parts=(SimpleNamespace(level=1), SimpleNamespace(level=2)), pair=(3, 4))
+    assert at(config, "parts[1].level") == 2
+    assert at(config, "pair") == (3, 4)
+    assert at(config, "pair[1]") == 4
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_random_networks_are_of_all_sizes_and_fit_where_there_is_no_limit(form):
+    witness = make("IF", {}, DIALECTS[0], form)
+    made = list(sized(witness, np.random.default_rng(5), 40))
+    layers = [len(one.weights) for one in made]
+    sizes = [size for one in made for size in (one.weights[0].shape[1], *map(len, one.weights))]
+    assert set(layers) == {1, 2, 3, 4}
+    assert 1 <= min(sizes) < 3
+    assert 200 < max(sizes) <= 300
+    assert len({one.label for one in made}) > 35
+    for one in made[:10]:
+        assert hal.mapper("ideal").check(one.model).fits

@@ -300,11 +300,31 @@ def test_nothing_left_for_the_chip_is_refused_with_a_reason(net: Any) -> None:
     assert report.refused[0].reason
 
 
-def test_a_signal_into_events_only_neurons_of_one_layer(net: Any) -> None:
-    """The first spiking node is the only one: everything is on the host, and a chip says that nothing is left."""
-    model = net.relay(signals={"input"})
-    assert hal.mapper("ideal").check(model).fits
-    assert not hal.mapper("speck2f").check(model).fits
+def test_behind_a_late_chip_the_host_is_as_late_and_the_mapping_says_so(net: Any) -> None:
+    model = net.readout(spike_reset="value", spikes_per_step="one", v_min=None)
+    mapping = hal.mapper("loihi").map(model)
+    late = mapping.latency_ns["cells"] // mapping.step_ns
+    assert late > 0
+    assert {mapping.latency_ns[name] // mapping.step_ns for name in ("weigh", "li", "output")} == {late}
+    chip, ideal = both(net, model, {"input": EVENTS}, device="loihi")
+    there = ideal.signals["output"].values
+    assert np.abs(there).max() > 0
+    np.testing.assert_allclose(chip.signals["output"].values[late:], there[:-late], rtol=1e-5, atol=1e-6)
+    assert not hal.mapper("speck2f").map(net.readout()).latency_ns
+
+
+@pytest.mark.parametrize("device", ["speck2f", "loihi"])
+def test_where_the_host_would_compute_every_neuron_the_missing_word_is_named(net: Any, device: str) -> None:
+    """The first spiking node is the only one, or there is none: everything is on the host, nothing left for a chip."""
+    taken_in = net.relay(signals={"input"})
+    given_out = net.chain(net.input("input", 2), net.neuron(nodes.LI, "li", 2, tau=3), net.output("output", 2))
+    for model, word, node in ((taken_in, "input.signal", "input"), (given_out, "output.signal", "output")):
+        assert hal.mapper("ideal").check(model).fits
+        report = hal.mapper(device).check(model)
+        assert not report.fits
+        assert [(f.node, f.field) for f in report.refused if f.field.endswith(".signal")] == [(node, word)]
+    for fits in (net.encoder(), net.readout()):
+        assert not [f for f in hal.mapper("speck2f").check(fits).findings if f.field.endswith(".signal")]
 
 
 @pytest.mark.parametrize("position", ["front", "back"])

@@ -38,6 +38,9 @@ def test_a_spec_says_what_the_table_says(spec: Any) -> None:
     assert spec.cores == table.n_cores
     assert all(resource.source for resource in spec.resources)
     assert spec.clock.kind == "event"
+    words = [o for o in spec.observables if o.variable == "readout"]
+    assert len(words) == (1 if table.readout else 0)
+    assert all((word.per, word.at_once) == ("node", 1) for word in words)
     assert spec.capabilities <= set(VOCABULARY)
     assert (spec.config, spec.map_options, spec.open_options) == (SpeckConfig, SpeckMapOptions, SpeckOpenOptions)
     assert [port.name for port in spec.ports] == ["@dvs", "@slow_clock"]

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from hal_loihi import limits
+from hal_loihi import limits, sharing
 from hal_loihi.accounting import RESOURCES, Account, account
 from hal_loihi.allocator import ALLOCATORS, Allocation, allocate, core_rows, greedy, interchip, round_robin
 from hal_loihi.limits import CoreLimits
 from hal_loihi.partition import MOST_NODES, divide
+from hal_loihi.sharing import share
 from hal_loihi.splitting import reference_blocks, split
 from hal_loihi.topology import Conv, Dense, Layer, Network, SynapseFormat
 
@@ -230,6 +231,26 @@ def test_random_networks(specs: Any, network_of: Any, data: st.DataObject) -> No
     again = allocate(split(network).account, n_chips=len(made.blocks), cores_per_chip=per_chip)
     for column in ("chip", "core", "offset"):
         np.testing.assert_array_equal(getattr(again, column), getattr(found, column))
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_cores_without_room_are_passed_over_and_nothing_else(specs: Any, network_of: Any, data: st.DataObject) -> None:
+    network, _ = network_of(data.draw(specs))
+    made = split(network).account
+    quick = share(made, CoreLimits())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharing, "compress", lambda cores, room: cores)
+        every = share(made, CoreLimits())
+    assert [(core.blocks, core.offsets) for core in quick] == [(core.blocks, core.offsets) for core in every]
+
+
+def test_a_thousand_full_cores_are_not_tried_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    monkeypatch.setattr(sharing, "_holds", lambda *args: tried.append(args) or False)
+    made = split(Network([], [Layer("a", (1000 * limits.COMPARTMENTS,))], []))
+    assert len(share(made.account, CoreLimits())) == 1000
+    assert tried == []
 
 
 def test_128_full_cores_take_a_few_seconds() -> None:

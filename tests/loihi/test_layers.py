@@ -267,3 +267,16 @@ def test_no_neurons_or_others_than_the_chip_has(loihi: Any, net: Any) -> None:
     model = endless.fire("n", "w8").out("n").model()
     refused = loihi.one(model, "refused", "n", "parameters")
     assert "not finite" in refused.reason
+
+
+@pytest.mark.parametrize("order", ["CHW", "HWC"])
+def test_a_map_flattened_before_the_output_leaves_channels_first_or_not_at_all(
+    order: str, loihi: Any, net: Any
+) -> None:
+    made = net(1, 3, 3).conv("fc", "in", np.ones((2, 1, 1, 1))).fire("n", "fc")
+    made.put(nodes.Flatten, "flat", "n", (18,), (2, 3, 3), start_dim=0, end_dim=-1).out("flat")
+    model = made.model(flatten_order=order)
+    if order == "CHW":
+        assert loihi.found(model, "refused") == []
+    else:
+        assert loihi.one(model, "refused", "flat", "flatten_order").wanted == "HWC"

@@ -55,6 +55,16 @@ def refused(model: Model) -> list[tuple[str, str]]:
 EYE = np.eye(2) * 6
 
 
+@pytest.mark.parametrize(("kind", "word"), [("LIF", "neuron.lif"), ("Threshold", "neuron.threshold")])
+def test_neurons_of_other_kinds_are_refused_by_their_word_alone(kind: str, word: str) -> None:
+    odd: nodes.Node = nodes.Threshold(name="odd", input_shape=(2,), output_shape=(2,), threshold=np.ones(2))
+    if kind == "LIF":
+        numbers = {name: np.ones(2) for name in nodes.LIF.parameters}
+        odd = nodes.LIF(name="odd", input_shape=(2,), output_shape=(2,), **numbers)
+    for parts in ((dense("fc", EYE), odd), (dense("fc", EYE), odd, dense("fc2", EYE), cells("last"))):
+        assert refused(chain(*parts)) == [("odd", word)]
+
+
 @pytest.mark.parametrize(
     ("values", "semantics", "field"),
     [

@@ -19,7 +19,7 @@ from hal.model import Model
 from hal_conformance import sampled
 from hal_conformance.context import STEP_NS, Context
 from hal_conformance.failure import demand, fail, nothing
-from hal_conformance.grown import layered, strong
+from hal_conformance.grown import layered
 from hal_conformance.rulebook import check
 from hal_conformance.sampled import Sample
 from hal_conformance.witness import TAIL_STEPS
@@ -120,7 +120,7 @@ ROUTED: Final = ((32, 64, 48), (16, 48, 8))
 @check("ROUT-010", level="gold", binding="gold")
 def check_routes(ctx: Context) -> None:
     """Given random routes over two layers, when each channel fires alone, then just the neurons it leads to answer."""
-    weight = strong(ctx.witness)
+    weight = ctx.witness.dialect.strong
     channels, hidden, out = ctx.fitting(ROUTED)
     first, second = np.zeros((hidden, channels)), np.zeros((out, hidden))
     for row in first:

@@ -81,9 +81,10 @@ class Bench:
 Judge = Callable[[Context, Bench, Variant], str]
 
 
-def said(variant: Variant, findings: tuple[Finding, ...]) -> bool:
-    """Whether a finding is about a node of the network, and names what was varied."""
-    told = [f for f in findings if f.node in variant.varied.nodes]
+def said(ctx: Context, variant: Variant, findings: tuple[Finding, ...]) -> bool:
+    """Whether a finding is about a node of the network, names what was varied, and is not there without that."""
+    before = {(f.node, f.field, f.reason) for f in ctx.mapper().check(variant.plain).findings}
+    told = [f for f in findings if f.node in variant.varied.nodes and (f.node, f.field, f.reason) not in before]
     return any(re.search(rf"\b{re.escape(name)}\b", f.field) for f in told for name in variant.names)
 
 
@@ -96,7 +97,7 @@ def _mapped(ctx: Context, variant: Variant) -> Mapping | None:
         except CapabilityError:
             return None
     raises(DoesNotFitError, f"mapping {variant.label}", lambda: ctx.mapper().map(variant.varied))
-    told = said(variant, report.refused) or any(not row.ok for row in report.rows)
+    told = said(ctx, variant, report.refused) or any(not row.ok for row in report.rows)
     if not told and ctx.mapper().check(variant.plain).fits:
         fail(f"{variant.label}: refused, and no reason names a node and {_words(variant)}: {report}")
     return None
@@ -142,7 +143,7 @@ def _honoured(ctx: Context, bench: Bench, variant: Variant) -> str:
         return "left_out"
     plain, wanted = shown
     mapping = _mapped(ctx, variant)
-    if mapping is None or said(variant, mapping.fit.changed):
+    if mapping is None or said(ctx, variant, mapping.fit.changed):
         return "listed"
     given = bench.answer(mapping, variant)
     share = ctx.share(given, wanted)
@@ -179,7 +180,7 @@ def _kept(ctx: Context, bench: Bench, variant: Variant) -> str:
     if mapping is None:
         return "listed"
     _rows(variant, mapping)
-    if said(variant, mapping.fit.changed):
+    if said(ctx, variant, mapping.fit.changed):
         return "listed"
     realised = mapping.realised_model()
     wanted = None if realised is None else bench.wanted(realised, variant)

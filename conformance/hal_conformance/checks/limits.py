@@ -10,10 +10,10 @@ import numpy as np
 from hal.errors import DoesNotFitError
 from hal.events import events
 from hal.evidence import Limit, evidence
-from hal.fit import FitReport
+from hal.fit import FitReport, FitRow
 from hal_conformance.context import STEP_NS, Context
 from hal_conformance.failure import demand, fail, nothing
-from hal_conformance.grown import Family, families, layered, one_behind, strong, widening
+from hal_conformance.grown import Family, families, layered, one_behind, widening
 from hal_conformance.raising import raises
 from hal_conformance.rulebook import check
 from hal_conformance.witness import CHANNELS, TAIL_STEPS
@@ -65,7 +65,34 @@ def _grown(ctx: Context, family: Family, limits: dict[str, tuple[float, ...]]) -
     if 2 * largest <= family.most:
         largest = _last(lambda n: report(n).fits, largest, 2 * largest)
         met = _refused(ctx, f"{family.label}: {largest + 1}", report(largest + 1), limits)
+        for row in report(largest + 1).rows:
+            if not row.ok:
+                _even(family, {n: report(n) for n in sorted(reports) if n <= largest}, row)
     return met | _spilled(ctx, family, report(largest), min(largest, 1 << 11), met)
+
+
+def _even(family: Family, fitting: dict[int, FitReport], over: FitRow) -> None:
+    """What grew evenly from the first model on does so up to the limit: nobody is refused early, or taken late.
+
+    For a resource of one place alone: where there are several, the fullest one stops growing when the next one begins.
+    """
+    name, limit = over.resource, over.limit
+    rows = {n: [row for row in report.rows if row.resource == name] for n, report in fitting.items()}
+    found = [row for same in rows.values() for row in same]
+    if len(found) != len(rows) or len({row.place for row in found}) > 1 or {row.limit for row in found} != {limit}:
+        return
+    needed = {n: row.needed for n, (row,) in rows.items()}
+    growing = {n: amount for n, amount in needed.items() if amount < limit}
+    if len(growing) < 4:
+        return
+    each = growing[2] - growing[1]
+    line = {n: growing[1] + (n - 1) * each for n in (*needed, max(needed) + 1)}
+    if each <= 0 or any(amount != line[n] for n, amount in growing.items()):
+        return
+    told = f"{family.label}: {name} grows by {each:g} up to {max(growing.values()):g} of {limit:g}"
+    *_, last, first = line
+    demand(line[last] <= limit, f"{told}, and {last}, which would need {line[last]:g}, fits")
+    demand(line[first] > limit, f"{told}, and {first}, which would need {line[first]:g}, is refused")
 
 
 def _last(good: object, low: int, high: int) -> int:
@@ -153,7 +180,7 @@ def check_full(ctx: Context) -> None:
     # no two neighbours hear the same two channels, so that no neuron answers for another
     weight = np.zeros((largest, CHANNELS), np.float32)
     hears = np.array([(a, b) for a in range(CHANNELS) for b in range(CHANNELS) if a < b])[_pattern(ctx, largest)]
-    weight[np.arange(largest)[:, None], hears] = strong(ctx.witness)
+    weight[np.arange(largest)[:, None], hears] = ctx.witness.dialect.strong
     single = fits(layered(ctx.witness, [weight[:1]]).model).fits
     witness = layered(ctx.witness, [weight] if single else [weight, one_behind(ctx.witness, largest)])
     mapping = ctx.mapping(witness, record=witness.populations[:1])

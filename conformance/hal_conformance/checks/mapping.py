@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
+from typing import Final
 
 import attrs
 import numpy as np
 
-from hal.capabilities import VOCABULARY
 from hal.config import to_json
 from hal.errors import DoesNotFitError
-from hal.fit import FitReport
 from hal.model import Model
 from hal_conformance.context import STEP_NS, STEPS, Context
 from hal_conformance.failure import demand
+from hal_conformance.fitting import agree, complete
+from hal_conformance.grown import sized
 from hal_conformance.oversize import large, undeclared, without_step
 from hal_conformance.raising import raises
 from hal_conformance.rulebook import check
 
-HARD_NAMES = {"input": "in.put 1", "hidden": "β/hidden", "neurons": "neurons..", "output": "out put%2F", "fc1": "Fc1"}
+HARD_NAMES: Final = {
+    "input": "in.put 1",
+    "hidden": "β/hidden",
+    "neurons": "neurons..",
+    "output": "out put%2F",
+    "fc1": "Fc1",
+}
 """What people call things: dots, blanks, slashes, letters beyond ASCII, escapes, capitals."""
+
+
+SIZED: Final = 12
+"""Networks of random sizes that are checked and mapped."""
 
 
 @check("MAP-001", level="silver")
@@ -40,38 +50,6 @@ def check_witness(ctx: Context) -> None:
         demand(port.kind == "events", f"port {port.name!r} is of kind {port.kind!r}")
 
 
-def _agree(ctx: Context, what: str, model: Model) -> FitReport:
-    """What check reports; a failure when map does not say the same."""
-    report = ctx.mapper().check(model)
-    try:
-        mapped: FitReport = ctx.mapper().map(model).fit
-    except DoesNotFitError as error:
-        demand(not report.fits, f"{what}: check says it fits, map raises {error}")
-        mapped = error.report
-    else:
-        demand(report.fits, f"{what}: map returns a mapping, check says: {report}")
-    demand(report.to_json() == mapped.to_json(), f"{what}: check reports {report}; map reports {mapped}")
-    _complete(ctx, what, report, model)
-    return report
-
-
-def _complete(ctx: Context, what: str, report: FitReport, model: Model) -> None:
-    """Every row and finding says what, where, how much and what the limit is."""
-    demand(report.device == ctx.spec.name, f"{what}: the report is about {report.device!r}")
-    known = {"", *model.nodes}
-    for row in report.rows:
-        told = f"{what}: the row {row}"
-        demand(row.resource and row.unit, f"{told} names no resource or no unit")
-        demand(row.node or row.place, f"{told} says neither node nor place")
-        demand(row.node in known, f"{told} is about a node the model does not have")
-        demand(math.isfinite(row.needed) and row.needed >= 0, f"{told}: needed is {row.needed}")
-        demand(row.ok == (row.needed <= row.limit), f"{told} says ok={row.ok}")
-    for finding in report.findings:
-        told = f"{what}: the finding {finding!r}"
-        demand(finding.reason and (finding.field or finding.node), f"{told} has no reason, or says nothing of where")
-        demand(finding.node in known, f"{told} is about a node the model does not have")
-
-
 @check("MAP-002", level="silver")
 def check_agreement(ctx: Context) -> None:
     """Given networks that fit and that do not, when checked and mapped, then both say the same of each, in full."""
@@ -85,8 +63,9 @@ def check_agreement(ctx: Context) -> None:
         weight = ctx.rng.normal(0, scale, first.weight.shape)  # type: ignore[attr-defined]
         nodes = {**witness.model.nodes, "fc1": attrs.evolve(first, weight=weight)}  # type: ignore[call-arg]
         models[f"random weights {k}"] = Model.of(nodes, witness.model.edges, witness.model.semantics)
+    models |= {f"random sizes, {made.label}": made.model for made in sized(witness, ctx.rng, SIZED)}
     for what, model in models.items():
-        fitting += _agree(ctx, what, model).fits
+        fitting += agree(ctx, what, model).fits
     ctx.measure("models", len(models))
     ctx.measure("fitting", fitting)
 
@@ -103,7 +82,7 @@ def check_large(ctx: Context) -> None:
     error = raises(DoesNotFitError, "mapping a million neurons", lambda: ctx.mapper().map(model))
     demand(not report.fits, "check says that a million neurons fit, map refuses them")
     demand(report.to_json() == error.report.to_json(), "check and map give different reasons")
-    _complete(ctx, "a million neurons", report, model)
+    complete(ctx, "a million neurons", report, model)
     over = [row for row in report.rows if not row.ok]
     demand(over, f"no row of the report is over its limit: {report}")
     unknown = sorted({row.resource for row in over} - limits)
@@ -116,17 +95,9 @@ def check_large(ctx: Context) -> None:
 
 @check("MAP-004", level="silver")
 def check_undeclared(ctx: Context) -> None:
-    """Given networks with features not declared, when mapped, then each is refused by its word, all in one report."""
-    witness = ctx.witness
-    for word, node, model in undeclared(witness, ctx.capabilities):
-        report = _agree(ctx, f"the witness with {word}", model)
-        demand(not report.fits, f"{word!r} ({VOCABULARY[word].meaning}) is not declared, and such a network fits")
-        said = any(word == finding.field or repr(word) in finding.reason for finding in report.refused)
-        demand(said, f"{word!r} is not declared; the report does not name it: {report}")
-        if node in model.nodes:
-            demand(any(f.node == node for f in report.refused), f"no refusal is about node {node!r}: {report}")
+    """Given a network with several faults, when mapped, then all are in one report, a step nobody told among them."""
     if ctx.spec.clock.kind == "clocked":
-        report = _agree(ctx, "a model without a step", without_step(witness.model))
+        report = agree(ctx, "a model without a step", without_step(ctx.witness.model))
         demand(any(f.field == "dt_ns" for f in report.refused), f"a clocked device takes a model without dt: {report}")
     _both(ctx)
 

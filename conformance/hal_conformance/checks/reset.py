@@ -52,7 +52,7 @@ def _mid_air(ctx: Context) -> tuple[Device, Callable[[], Recording], Recording]:
     return device, again, first
 
 
-@check("RST-002", level="silver", requires={"reset.state"}, twin=_twin(Reset.STATE))
+@check("RST-002", level="silver", requires={"reset.state"}, twin=_twin(Reset.STATE), binding="gold")
 def check_state(ctx: Context) -> None:
     """Given a device amid runs, when reset to STATE, then dynamics and clock restart and runs go on being numbered."""
     device, again, first = _mid_air(ctx)
@@ -66,7 +66,7 @@ def check_state(ctx: Context) -> None:
         ctx.equal("the run after a reset to STATE and the first one", after, first)
 
 
-@check("RST-003", level="silver", requires={"reset.loaded"}, twin=_twin(Reset.LOADED))
+@check("RST-003", level="silver", requires={"reset.loaded"}, twin=_twin(Reset.LOADED), binding="gold")
 def check_loaded(ctx: Context) -> None:
     """Given a device amid runs, when reset to LOADED, then all is as after load, the numbers of runs included."""
     device, again, first = _mid_air(ctx)
@@ -90,13 +90,13 @@ def _erases(ctx: Context, mode: Reset) -> None:
     ctx.equal(f"the run after reset to {mode.name} and load, and the first one", again(), first)
 
 
-@check("RST-004", level="silver", requires={"reset.config"}, twin=_twin(Reset.CONFIG))
+@check("RST-004", level="silver", requires={"reset.config"}, twin=_twin(Reset.CONFIG), binding="gold")
 def check_config(ctx: Context) -> None:
     """Given a device amid runs, when reset to CONFIG, then nothing is loaded and loading again gives the same runs."""
     _erases(ctx, Reset.CONFIG)
 
 
-@check("RST-005", level="silver", requires={"reset.power"}, twin=_twin(Reset.POWER))
+@check("RST-005", level="silver", requires={"reset.power"}, twin=_twin(Reset.POWER), binding="gold")
 def check_power(ctx: Context) -> None:
     """Given a device amid runs, when reset to POWER, then nothing is loaded and loading again gives the same runs."""
     _erases(ctx, Reset.POWER)

@@ -75,11 +75,6 @@ def check_deterministic(ctx: Context) -> None:
     for k, stimulus in enumerate(stimuli):
         a, b = (ctx.run(device, stimulus, DURATION) for device in (one, two))
         ctx.equal(f"run {k} of two devices", a, b)
-    if ctx.deterministic:
-        other = ctx.run(ctx.loaded(seed=8), stimuli[0], DURATION)
-        ctx.equal(
-            "with another seed, on a device without noise", ctx.run(ctx.loaded(seed=7), stimuli[0], DURATION), other
-        )
 
 
 @check("RUN-010", level="silver", requires={"reset.state"}, twin=lambda ctx: _no_batch(ctx))

@@ -22,7 +22,7 @@ from hal.mapping import BASE_COLUMNS, Losses, Placement
 from hal.model import Model
 from hal_conformance.context import Context
 from hal_conformance.failure import demand
-from hal_conformance.fields import bounds, faults, undocumented
+from hal_conformance.fields import at, bounds, faults, undocumented
 from hal_conformance.raising import naming, raises
 from hal_conformance.rulebook import check
 
@@ -184,6 +184,8 @@ def check_bounds(ctx: Context) -> None:
                 demand(others, f"{cls.__name__}.{path} {what} is refused, and nothing else is named: {error}")
                 continue
             kept += 1
+            put, found = make.args[0], at(edited, path)
+            demand(np.array_equal(found, put), f"{cls.__name__}.{path} {what} is taken as {found!r:.100}")
             demand(
                 from_json(cls, json.loads(json.dumps(to_json(edited)))) == edited,
                 f"{cls.__name__} with {path} {what} comes back from JSON as another",

@@ -82,7 +82,9 @@ class MychipMapper(Mapper):
         layers = [_layer(model, node, synapses, notes) for node in model.populations() if isinstance(node, nodes.IF)]
         rows = _rows(model, synapses) + _rates(model, rates_hz, notes)
         made = [layer for layer in layers if layer is not None]
-        if notes.refused or not all(row.ok for row in rows if row.when == "map"):
+        # neurons of other kinds are refused by the core, in their capability's word
+        others = len(model.populations()) - len(model.inputs) - len(made)
+        if others or notes.refused or not all(row.ok for row in rows if row.when == "map"):
             return Plan(rows=rows, findings=notes.findings)
         registers = _registers(model, made, synapses)
         realised = _realised(made)

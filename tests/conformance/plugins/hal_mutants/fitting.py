@@ -75,13 +75,3 @@ class OneReason(PlainMapper):
         report, *rest = super()._planned(*args)
         kept = tuple(f for f in report.findings if f.level != "refused" or f is report.refused[0])
         return attrs.evolve(report, findings=kept), *rest
-
-
-@fault("takes-anything", {"MAP-004": "and such a network fits"})
-class TakesAnything(PlainMapper):
-    """Maps what it does not declare."""
-
-    declare = few
-
-    def _refusals(self, model, chip):
-        return []

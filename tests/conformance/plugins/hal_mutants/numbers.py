@@ -29,12 +29,13 @@ class Alters(PlainMapper):
         return attrs.evolve(plan, realised={})
 
 
-def _alters(name, words, says, change, parameter):
+def _alters(name, words, says, change, parameter, **also):
     made = type("AltersOne", (Alters,), {"change": staticmethod(change), "parameter": parameter, "__doc__": says})
-    fault(name, {"MAP-013": words})(made)
+    fault(name, {"MAP-013": words, **also})(made)
 
 
-_alters("rounds-weights", "weights of 1.7", "Rounds weights, and does not say so.", np.round, "weight")
+LOW = {"AGR-001": "spikes that agree with ideal's on the realised numbers: {'IF'"}
+_alters("rounds-weights", "weights of 1.7", "Rounds weights, and does not say so.", np.round, "weight", **LOW)
 _alters("rounds-thresholds", "a threshold of 6.5", "Cuts thresholds to integers in silence.", np.floor, "v_threshold")
 _alters("ignores-bias", "a bias of 1.0 a step", "Has no biases, and does not say so.", np.zeros_like, "bias")
 _alters("ignores-v-reset", "v_reset of 1", "Resets to 0, whatever v_reset is.", np.zeros_like, "v_reset")
@@ -49,7 +50,7 @@ class LosesClipped(PlainMapper):
         return super()._plan(_changed(model, _within_bytes, "weight"), *args)
 
 
-@fault("realised-lies", {"MAP-013": "the witness as it is"})
+@fault("realised-lies", {"MAP-013": "the witness as it is", **LOW})
 class RealisedLies(PlainMapper):
     """Says that thresholds are three times what they are."""
 

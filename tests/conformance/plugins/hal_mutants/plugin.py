@@ -30,5 +30,10 @@ def hal_open(spec, kind, serial, profile, seed, options):
 
 
 @hookimpl
+def hal_export(spec, mapping):
+    return mutants()[spec.name].fault.export(mapping)
+
+
+@hookimpl
 def hal_conformance(spec):
     return mutants()[spec.name].evidence()

@@ -105,7 +105,7 @@ class Random(Feed):
         return value[np.random.default_rng().random(value.size) < 0.5]
 
 
-@fault("seeded", {"RUN-009": "with another seed"})
+@fault("seeded", {"NOIS-001": "with another seed", "NOIS-002": "as another run from the same state"})
 class Seeded(Feed):
     """Is noisy by its seed, and does not say so."""
 

@@ -1,10 +1,12 @@
 """Words of the semantics that a device does not do as asked, and does not say so."""
 
 import attrs
+import numpy as np
 
 from hal.errors import CapabilityError
 from hal.fit import Finding, FitRow
 from hal.mapper import Plan
+from hal.semantics import FIELDS
 from hal_mutants.catalogue import fault
 from hal_mutants.mixins import PlainMapper
 
@@ -73,6 +75,26 @@ class RefusesWithoutWords(PlainMapper):
         return Plan(findings=[Finding(level="refused", node="neurons", field="model", reason="not this one")])
 
 
+@fault("excuses-all", {"MAP-012": "compare='>'", "MAP-013": "weights of 1.7"})
+class ExcusesAll(PlainMapper):
+    """Says of every word and number of every model that it may be another, and changes two."""
+
+    def _plan(self, model, *args):
+        other = {
+            name: attrs.evolve(node, weight=np.round(node.weight))
+            for name, node in model.nodes.items()
+            if "weight" in node.parameters
+        }
+        semantics = attrs.evolve(model.semantics, compare=">=")
+        plan = super()._plan(type(model).of({**model.nodes, **other}, model.edges, semantics), *args)
+        fields = " ".join([*FIELDS, "weight"])
+        excuses = [
+            Finding(level="changed", node=node.name, field=fields, reason="may be another")
+            for node in model.nodes.values()
+        ]
+        return attrs.evolve(plan, findings=[*plan.findings, *excuses], realised={})
+
+
 # --- in order -------------------------------------------------------------------------------------------------------
 
 
@@ -80,16 +102,43 @@ def _delay(model):
     return model.semantics.rule_for("", "Input").edge_delay
 
 
+def _depths(model):
+    """How many connections there are from an Input to each population; one that closes a cycle has its delay anyway."""
+    ways = {}
+    for projection in model.projections():
+        ways.setdefault(projection.target, []).append(projection)
+    depths = {}
+    for name in (*(node.name for node in model.populations()), *model.outputs):
+        # an Output takes what neurons give as it is, unless there are weights on the way
+        late = [
+            depths.get(p.source, 0) + (0 if p.recurrent or (name in model.outputs and not p.path) else 1)
+            for p in ways.get(name, [])
+        ]
+        depths[name] = max(late, default=0)
+    return depths
+
+
+def _later(vector):
+    """The same answer, two connections late."""
+    late = {name: spikes.copy() for name, spikes in vector.spikes.items()}
+    for spikes in late.values():
+        spikes["t"] += 2 * vector.model.semantics.dt_ns
+    return attrs.evolve(vector, spikes=late)
+
+
 @fault("slow", {}, on="toy")
 class Slow(PlainMapper):
     """In order: takes a step for each connection, and says so."""
 
+    @staticmethod
+    def vouch(evidence):
+        return attrs.evolve(evidence, vectors=[_later(vector) for vector in evidence.vectors])
+
     def _plan(self, model, *args):
         slow = model.with_semantics(attrs.evolve(model.semantics, edge_delay=1 + _delay(model)))
         plan = super()._plan(slow, *args)
-        steps = {node.name: k for k, node in enumerate(model.populations())}
-        steps |= {name: max(steps.values()) for name in model.outputs}
-        return attrs.evolve(plan, latency_ns={name: k * (plan.step_ns or 0) for name, k in steps.items()})
+        latency = {name: k * (plan.step_ns or 0) for name, k in _depths(model).items()}
+        return attrs.evolve(plan, latency_ns=latency)
 
 
 @fault("refuses-by-row", {}, on="toy")

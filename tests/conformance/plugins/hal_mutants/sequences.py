@@ -37,6 +37,8 @@ class ForgetsInSilence(Forgetful):
 class Modest(Forgetful):
     """In order: has no words but IF neurons, and says that it does not continue."""
 
+    most = 1 << 62
+
     @staticmethod
     def declare(spec):
         return attrs.evolve(spec, capabilities={"neuron.if"})

@@ -68,17 +68,17 @@ class ToyMapper(IdealMapper):
 class ToyDevice(IdealDevice):
     """Takes in so many events a step; says when, how many and by what it lost others."""
 
+    most = EVENTS_PER_STEP
+
     def _run(self, stimulus, duration_ns, recorder):
         step_ns = self._config.step_ns
-        kept, lost = _admitted(stimulus, step_ns)
+        kept, lost = _admitted(stimulus, step_ns, self.most)
         for step in np.unique(lost).tolist():
             recorder.interval("overload", -1, step * step_ns, (step + 1) * step_ns)
         if lost.size:
             recorder.count("dropped", [lost.size])
             reason = f"{lost.size} events above the limit per step were dropped"
-            recorder.note(
-                Finding(level="changed", node="", field="events per step", reason=reason, realised=EVENTS_PER_STEP)
-            )
+            recorder.note(Finding(level="changed", node="", field="events per step", reason=reason, realised=self.most))
         super()._run(kept, duration_ns, recorder)
 
     def _run_batch(self, stimulus, duration_ns, workers):
@@ -86,7 +86,7 @@ class ToyDevice(IdealDevice):
         return None
 
 
-def _admitted(stimulus, step_ns):
+def _admitted(stimulus, step_ns, most):
     """The stimulus without the events that are too many, and the step of each of those."""
     names = [name for name, value in stimulus.items() if isinstance(value, np.ndarray)]
     if not names:
@@ -95,7 +95,7 @@ def _admitted(stimulus, step_ns):
     order = np.argsort(step, kind="stable")
     rank = np.empty(step.size, np.int64)
     rank[order] = np.arange(step.size) - np.searchsorted(step[order], step[order])
-    good = rank < EVENTS_PER_STEP
+    good = rank < most
     parts = np.split(good, np.cumsum([stimulus[name].size for name in names])[:-1])
     return {**stimulus, **{n: stimulus[n][part] for n, part in zip(names, parts, strict=True)}}, step[~good]
 
