@@ -37,9 +37,9 @@ def _fed() -> Signal:
     return Signal(rows[:, 0] * STEP_NS, rows[:, 1:].astype(np.float64))
 
 
-def fed_in(witness: Witness, layers: int) -> Iterator[Feature]:
+def fed_in(witness: Witness, layers: int, relays: bool = True) -> Iterator[Feature]:
     """An Input that takes values; of two layers, the second repeats the first."""
-    for draft in both_forms(witness):
+    for draft in both_forms(witness, relays):
         strong = witness.dialect.strong
         draft.input("input", 2)
         population = draft.neurons("first", 2)
@@ -64,27 +64,32 @@ def given_out(witness: Witness, integrators: bool) -> Iterator[Feature]:
 
 def _weighed(draft: Draft, form: str, held: bool) -> Feature:
     strong = draft.witness.dialect.strong
-    draft.weights(draft.input("input", 2), draft.neurons("cells", 2), [[strong, 0], [0, strong]])
+    source = draft.input("input", 2)
+    if draft.relayed:
+        source = draft.relay(source, "relay")
+    draft.weights(source, draft.neurons("cells", 2), [[strong, 0], [0, strong]])
     draft.put(neurons("held", "I", shape_of(3, draft.conv), {}))
     name = draft.weights("cells", "held", MIX)
     if held:
-        draft.output("output", "held")
+        draft.end("output", "held")
     else:
         draft.drop("held")
-        draft.output("output", name)
-    return Feature(form=form, node="output", model=draft.model(), cases=(_values(held),))
+        draft.end("output", name)
+    case = _values(held, 1 if draft.witness.exact else draft.witness.apart)
+    return Feature(form=form, node="output", model=draft.model(), cases=(case,))
 
 
-def _values(held: bool) -> Case:
+def _values(held: bool, apart: int) -> Case:
     """Row k: MIX times the spikes of step k, or of all steps to k; what I gives stands after step k."""
-    fed = at(*SPIKES)
-    rows = _rows(fed) @ np.array(MIX, np.float64).T
+    fed = at(*((apart * step, index) for step, index in SPIKES))
+    steps = apart * (STEPS - TAIL_STEPS) + TAIL_STEPS
+    rows = _rows(fed, steps) @ np.array(MIX, np.float64).T
     values = np.cumsum(rows, axis=0) if held else rows
-    return Case(what="spikes on both channels", stimulus={"input": fed}, steps=STEPS, values={"output": values})
+    return Case(what="spikes on both channels", stimulus={"input": fed}, steps=steps, values={"output": values})
 
 
-def _rows(train: Records) -> NDArray[np.float64]:
-    rows = np.zeros((STEPS, 2))
+def _rows(train: Records, steps: int) -> NDArray[np.float64]:
+    rows = np.zeros((steps, 2))
     np.add.at(rows, (train["t"] // STEP_NS, train["index"]), 1.0)
     return rows
 
@@ -95,5 +100,5 @@ def unhelped(witness: Witness) -> Iterator[Feature]:
         draft.input("input", 2)
         draft.put(neurons("held", "I", shape_of(3, draft.conv), {}))
         draft.weights("input", "held", MIX)
-        draft.output("output", "held")
+        draft.end("output", "held")
         yield Feature(form="an integrator alone", node="output", model=draft.model(), cases=())

@@ -49,11 +49,15 @@ class Feature:
 
 
 class Draft:
-    """A network in the making: names, shapes and edges; neurons and rules are those of a witness."""
+    """A network in the making: names, shapes and edges; neurons and rules are those of a witness.
 
-    def __init__(self, witness: Witness, conv: bool) -> None:
+    relayed: every Output is behind neurons of its own, that hand on what they hear. Some chips have such neurons only.
+    """
+
+    def __init__(self, witness: Witness, conv: bool, relayed: bool = False) -> None:
         self.witness = witness
         self.conv = conv
+        self.relayed = relayed
         self._nodes: dict[str, nodes.Node] = {}
         self._edges: list[tuple[str, str]] = []
 
@@ -86,10 +90,22 @@ class Draft:
         return name
 
     def output(self, name: str, *sources: str) -> str:
+        """An Output of these populations, or of relays behind them."""
+        relays = (self.relay(source, f"{source} for {name}") for source in sources) if self.relayed else sources
+        return self.end(name, *relays)
+
+    def end(self, name: str, *sources: str) -> str:
         """An Output of these nodes."""
         shape = self._nodes[sources[0]].output_shape
         self.put(nodes.Output(name=name, input_shape=shape, output_shape=shape))
         self._edges += [(source, name) for source in sources]
+        return name
+
+    def relay(self, source: str, name: str) -> str:
+        """Neurons that fire whenever those of the source do."""
+        size = int(np.prod(self._nodes[source].output_shape))
+        self.neurons(name, size)
+        self.weights(source, name, (self.witness.dialect.strong * np.eye(size)).tolist())
         return name
 
     def drop(self, name: str) -> None:
@@ -103,11 +119,12 @@ class Draft:
         return Model.of(self._nodes, self._edges, said)
 
 
-def both_forms(witness: Witness) -> Iterator[Draft]:
-    """Empty drafts: of the witness's own kind of connections, then of the other."""
+def both_forms(witness: Witness, relays: bool = True) -> Iterator[Draft]:
+    """Empty drafts: of the witness's own kind of connections, then of the other; and both with relays, if wanted."""
     conv = witness.form.endswith(("convolution", "convolutions"))
-    yield Draft(witness, conv)
-    yield Draft(witness, not conv)
+    for relayed in (False, True) if relays else (False,):
+        yield Draft(witness, conv, relayed)
+        yield Draft(witness, not conv, relayed)
 
 
 def at(*pairs: tuple[int, int]) -> Records:

@@ -19,6 +19,8 @@ from hal_conformance.fitting import on_chip, refuses
 
 TOLERANCE: Final = 1e-4
 """Of values that are small integers, on a clocked device."""
+NEARLY: Final = 0.9
+"""Share of the spikes that agree where neurons fade."""
 ROUGHLY: Final = 0.5
 """The same on others: the nearest integer is the right one."""
 
@@ -92,10 +94,26 @@ def _case(ctx: Context, feature: Feature, mapping: Mapping, case: Case) -> None:
     given = sorted({*recording.spikes, *recording.signals})
     wanted = sorted({port.name for port in mapping.outputs} | set(feature.record))
     demand(given == wanted, f"{what}: recorded are {given}, Outputs and probes are {wanted}")
-    for name, train in case.wanted.items():
+    for name, train in (case.wanted if ctx.witness.exact else {}).items():
         ctx.same(what, recording.spikes[name], train, mapping, name)
+    if not ctx.witness.exact:
+        _faded(ctx, feature, mapping, case, recording)
     for name, values in case.values.items():
         _sampled(ctx, what, recording, mapping, name, np.asarray(values, np.float64))
+
+
+def _faded(ctx: Context, feature: Feature, mapping: Mapping, case: Case, recording: Recording) -> None:
+    """Where neurons fade, nobody counts on fingers what a few events come to: fail unless nearly all is as on `ideal`.
+
+    A chip's rounding may move a spike that is near; of the few spikes of most cases none may be missing.
+    """
+    answer = _reference(ctx, feature.model, case, feature.record)
+    for name, train in case.wanted.items():
+        what = f"{feature.form}, {case.what}: {name!r}"
+        late = mapping.latency_ns.get(name, 0)
+        share = ctx.share(recording.spikes[name], answer[name], late)
+        demand(share >= NEARLY, f"{what} agrees in {share:.1%} of its spikes with ideal")
+        demand(answer[name].size or not train.size, f"{what} gives no spikes on ideal, either: nothing was compared")
 
 
 def _nearer(ctx: Context, feature: Feature, mapping: Mapping) -> None:
@@ -122,9 +140,9 @@ def _nearer(ctx: Context, feature: Feature, mapping: Mapping) -> None:
                 )
 
 
-def _reference(ctx: Context, model: Model, case: Case) -> dict[str, Records]:
+def _reference(ctx: Context, model: Model, case: Case, record: tuple[str, ...] = ()) -> dict[str, Records]:
     mapper, ideal = ctx.reference()
-    ideal.load(mapper.map(model))
+    ideal.load(mapper.map(model, record=record))
     return dict(ctx.run(ideal, case.stimulus, case.steps * STEP_NS).spikes)
 
 

@@ -24,7 +24,7 @@ def _by_host(ctx: Context, word: str, features: Iterable[Feature], host: str) ->
 
 def _no_values_in(ctx: Context) -> None:
     _by_host(ctx, "input.signal", fed_in(ctx.witness, layers=2), "first")
-    denied(ctx, "input.signal", fed_in(ctx.witness, layers=1))
+    denied(ctx, "input.signal", fed_in(ctx.witness, layers=1, relays=False))
 
 
 @check("SIG-001", level="silver", requires={"input.signal"}, twin=_no_values_in)

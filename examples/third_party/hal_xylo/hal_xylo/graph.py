@@ -43,7 +43,7 @@ class Graph:
                 if target in self.model.outputs:
                     self._read_out(p)
                 elif p.source in self.readouts and p.source == target:
-                    refuse(target, "route.recurrent", "output neurons cannot be recurrent", hint="add an output layer")
+                    refuse(target, "recurrence", "output neurons cannot be recurrent", hint="add an output layer")
                 elif p.source in self.readouts:
                     reason = f"its spikes leave the chip, and feed {target}; those of output neurons reach no neuron"
                     refuse(p.source, "readout", reason, hint="add a layer of output neurons behind it")

@@ -98,7 +98,7 @@ def test_weights_in_a_row(chain: Any, linear: Any) -> None:
 def test_recurrent_outputs_and_outputs_that_feed_neurons(chain: Any, linear: Any) -> None:
     model = chain([[9]], [[9]])
     own = with_nodes(model, linear("own", 1, 1), edges=[("layer2", "own"), ("own", "layer2")])
-    assert "cannot be recurrent" in refusals(own)["layer2", "route.recurrent"].reason
+    assert "cannot be recurrent" in refusals(own)["layer2", "recurrence"].reason
     back = with_nodes(model, linear("back", 1, 1), edges=[("layer2", "back"), ("back", "layer1")])
     assert "feed layer1" in refusals(back)["layer2", "readout"].reason
 
