@@ -17,8 +17,8 @@ def _names(given: Any) -> Any:
     """Lists of names as tuples, and a single name as one; what is no mapping is kept, to be refused."""
     if not isinstance(given, Mapping):
         return given
-    tuples = {str: lambda name: (name,), list: tuple}
-    return {key: tuples.get(type(names), lambda same: same)(names) for key, names in given.items()}
+    single = {key: (names,) if isinstance(names, str) else names for key, names in given.items()}
+    return {key: tuple(names) if isinstance(names, list) else names for key, names in single.items()}
 
 
 @attrs.frozen(kw_only=True)
