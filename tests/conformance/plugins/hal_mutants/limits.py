@@ -246,7 +246,7 @@ class Dressed(PlainMapper):
         return attrs.evolve(plan, rows=[self.kept(row) for row in plan.rows])
 
 
-IDEAL = "a chip in its own clothes is no reference in a chip's"
+IDEAL = "it is the reference, `ideal`, that is dressed up"
 
 
 @fault(
