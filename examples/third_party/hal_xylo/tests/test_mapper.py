@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -423,3 +425,16 @@ def test_evidence_has_a_pair_for_every_limit(part: Any) -> None:
     spec = hal.mapper(part.name).spec
     limits = {resource.name for resource in spec.resources if resource.when == "map"}
     assert {pair.resource for pair in evidence(part).limits} == limits
+
+
+def test_only_the_public_interface_is_imported() -> None:
+    import hal_xylo
+
+    own = {"hal_ideal", "hal_dynapcnn", "hal_loihi", "hal_emulators", "hal_conformance"}
+    for path in Path(hal_xylo.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            for name in names:
+                assert name.split(".")[0] not in own, path.name
+                assert not any(part.startswith("_") for part in name.split(".")) or name == "__future__", path.name
