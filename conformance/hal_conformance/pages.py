@@ -18,10 +18,10 @@ _JUNIT: Final[Mapping[Outcome, str]] = {
 
 def markdown(report: Report) -> str:
     """A page with one line of summary, what is missing for gold, and a table."""
-    facts = [f"{key} {value}" for key, value in sorted(report.about.items())]
+    facts = [_cell(f"{key} {value}") for key, value in sorted(report.about.items())]
     counts = ", ".join(f"{n} {outcome}" for outcome, n in report.counts().items() if n)
     lines = [
-        f"# Conformance of {report.device}: {report.level}",
+        f"# Conformance of {_cell(report.device)}: {report.level}",
         "",
         f"{counts or 'no checks'}. {'; '.join(facts)}".rstrip(". ") + ".",
         "",
@@ -38,7 +38,13 @@ def markdown(report: Report) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    """Within one cell: no end of it, no line break, nothing that is read as HTML."""
+    return " ".join(_clean(text).replace("|", "\\|").replace("<", "&lt;").split())
+
+
+def _clean(text: object) -> str:
+    """Without control characters, which XML does not have and a terminal obeys."""
+    return "".join(c if c.isprintable() else " " for c in str(text))
 
 
 def junit(report: Report) -> str:
@@ -46,7 +52,7 @@ def junit(report: Report) -> str:
     counts = report.counts()
     suite = ElementTree.Element(
         "testsuite",
-        name=f"hal_conformance.{report.device}",
+        name=_clean(f"hal_conformance.{report.device}"),
         tests=str(len(report.results)),
         failures=str(counts["failed"]),
         errors=str(counts["blocked"]),
@@ -55,14 +61,12 @@ def junit(report: Report) -> str:
     )
     about = ElementTree.SubElement(suite, "properties")
     for key, value in {"level": report.level, **report.about}.items():
-        ElementTree.SubElement(about, "property", name=key, value=str(value))
+        ElementTree.SubElement(about, "property", name=_clean(key), value=_clean(value))
     for result in report.results:
         time = f"{result.seconds:.3f}"
-        case = ElementTree.SubElement(suite, "testcase", classname=report.device, name=result.id, time=time)
+        case = ElementTree.SubElement(suite, "testcase", classname=_clean(report.device), name=result.id, time=time)
         if result.outcome != "passed":
-            # XML has no control characters
-            text = "".join(c if c.isprintable() else " " for c in f"{result.outcome}: {result.reason}")
-            ElementTree.SubElement(case, _JUNIT[result.outcome], message=text)
+            ElementTree.SubElement(case, _JUNIT[result.outcome], message=_clean(f"{result.outcome}: {result.reason}"))
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)

@@ -124,9 +124,14 @@ class Report:
                 capabilities=tuple(data["capabilities"]),
                 about=data["about"],
             )
-            if report.level == data["level"]:
+            follows = {"level": report.level, "counts": report.counts()}
+            problems = [
+                Problem("does not follow from the results", key, value=data[key], limit=value)
+                for key, value in follows.items()
+                if data[key] != value
+            ]
+            if not problems:
                 return report
-            problems = [Problem("does not follow from the results", "level", value=data["level"], limit=report.level)]
         raise FormatError("not a conformance report", problems=problems)
 
     def save(self, directory: str | Path) -> Path:
@@ -157,6 +162,7 @@ _KEYS: Final[Mapping[str, type]] = {
     "format": str,
     "device": str,
     "level": str,
+    "counts": dict,
     "suite": dict,
     "capabilities": list,
     "about": dict,

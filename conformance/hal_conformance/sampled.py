@@ -11,6 +11,7 @@ import numpy as np
 
 from hal.events import Records, events
 from hal.model import Model
+from hal.stepping import per_step
 from hal_conformance.grown import layered
 from hal_conformance.witness import STEP_NS, TAIL_STEPS, THRESHOLD, Witness, make
 
@@ -62,12 +63,19 @@ def samples(
         if witness.dialect.fades:
             (neuron, constants, more), count = FADING, MORE * each
         base = make(neuron, constants, witness.dialect, witness.form)
+        unit = more / _gain(base)
         for k in range(count):
             weights = [
-                _weights(rng, after, before, fan_in, gain * more)
+                _weights(rng, after, before, fan_in, gain * unit)
                 for (before, after), fan_in, gain in zip(pairwise(sizes), FAN_INS, GAINS, strict=True)
             ]
             yield Sample(label=f"{neuron} {k}", witness=layered(base, weights), stimulus=_stimulus(rng, sizes[0]))
+
+
+def _gain(witness: Witness) -> float:
+    """What the dialect makes of an input: some scale it by what a step forgets, and few neurons would ever fire."""
+    numbers = per_step(witness.model.nodes[witness.populations[0]], witness.model.semantics, STEP_NS)
+    return float(numbers.gain[0] * numbers.current_gain[0])
 
 
 def _weights(rng: np.random.Generator, after: int, before: int, fan_in: int, gain: float) -> np.ndarray:

@@ -56,10 +56,11 @@ def test_no_fault_has_a_base_of_its_own(plugin):
         assert issubclass(mutant.mapper, mutant.base.mapper)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["ignores-compare", "ignores-decay", "rounds-weights", "realised-lies", "counts-no-synops", "counts-no-output"],
-)
+SAMPLE = ("ignores-compare", "rounds-weights")
+REST = ("ignores-decay", "realised-lies", "counts-no-synops", "counts-no-output")
+
+
+@pytest.mark.parametrize("name", [*SAMPLE, *(pytest.param(name, marks=pytest.mark.full) for name in REST)])
 def test_a_device_that_is_dishonest_in_one_thing_fails_that_check_alone(mutants, name):
     slow = {"LOAD-002"}
     report = hal_conformance.run(name, only=[c.id for c in hal_conformance.catalogue() if c.id not in slow])

@@ -1,12 +1,17 @@
 """Results as data: levels, JSON, files, comparisons."""
 
 import json
+from importlib import resources
+from xml.etree import ElementTree
 
 import attrs
+import jsonschema
 import pytest
 
+import hal_conformance
 from hal.errors import FormatError
 from hal_conformance import Report, Result, compare, read_report
+from hal_conformance.report import FORMAT, LEVELS
 
 SUITE = {"bronze": 2, "silver": 2, "gold": 0}
 OUTCOMES = ("passed", "failed", "not-applicable", "expected-failure", "blocked")
@@ -49,6 +54,53 @@ def test_a_level_without_checks_is_never_reached():
     assert report(suite={}).level == "none"
 
 
+GOLD = {"bronze": 1, "silver": 1, "gold": 2}
+
+
+def gilt(silver="passed", free="passed", bound="passed"):
+    """A bronze check, a silver one that gold needs passed, and two gold ones of which one is binding."""
+    rows = (
+        result("LOAD-001"),
+        result("RST-002", "silver", silver, binding="gold"),
+        result("OVR-002", "gold", free),
+        result("LIM-001", "gold", bound, binding="gold"),
+    )
+    return Report(device="chip", results=rows, suite=GOLD)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "level", "short"),
+    [
+        ({}, "gold", []),
+        ({"free": "not-applicable"}, "gold", []),
+        ({"bound": "not-applicable"}, "silver", ["LIM-001"]),
+        ({"silver": "not-applicable"}, "silver", ["RST-002"]),
+        ({"silver": "not-applicable", "bound": "not-applicable"}, "silver", ["RST-002", "LIM-001"]),
+        ({"silver": "failed"}, "bronze", []),
+        ({"silver": "expected-failure"}, "bronze", []),
+        ({"bound": "failed"}, "silver", []),
+        ({"bound": "expected-failure", "silver": "not-applicable"}, "silver", ["RST-002"]),
+        ({"bound": "blocked"}, "silver", []),
+        ({"free": "failed"}, "silver", []),
+    ],
+)
+def test_gold_needs_binding_checks_passed_and_says_which_were_not(outcomes, level, short):
+    made = gilt(**outcomes)
+    assert made.level == level
+    assert [row.id for row in made.short_of_gold] == short
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_a_result_denies_its_own_level_and_the_one_it_is_binding_for(outcome):
+    good, passed = outcome in ("passed", "not-applicable"), outcome == "passed"
+    bound = result("RST-002", "silver", outcome, binding="gold")
+    assert [bound.denies(level) for level in ("bronze", "silver", "gold")] == [False, not good, not passed]
+    free = result("RUN-001", "silver", outcome)
+    assert [free.denies(level) for level in ("bronze", "silver", "gold")] == [False, not good, False]
+    strict = result("LIM-001", "gold", outcome, binding="gold")
+    assert [strict.denies(level) for level in ("bronze", "silver", "gold")] == [False, False, not passed]
+
+
 def test_bad_are_the_failed_and_the_blocked():
     made = report(*OUTCOMES[:4])
     assert [row.outcome for row in made.bad] == ["failed"]
@@ -67,14 +119,52 @@ def _full():
     rows = (
         result("LOAD-001", measured={"import_ms": 3.5}, seconds=0.25),
         result("MAP-001", "silver", "failed", reason="one | two\nthree"),
+        result("LIM-001", "gold", "not-applicable", reason="no limits are declared", binding="gold"),
     )
     return Report(
         device="chip",
         results=rows,
-        suite={"bronze": 1, "silver": 1, "gold": 0},
+        suite={"bronze": 1, "silver": 1, "gold": 1},
         capabilities=("neuron.if",),
         about={"python": "3.11"},
     )
+
+
+@pytest.fixture(scope="module")
+def schema():
+    """A validator of reports."""
+    text = resources.files("hal_conformance").joinpath("report.schema.json").read_text(encoding="utf-8")
+    jsonschema.Draft202012Validator.check_schema(json.loads(text))
+    return jsonschema.Draft202012Validator(json.loads(text))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [_full(), gilt(), gilt("blocked", "expected-failure", "failed"), report(), report(*OUTCOMES[:4], suite=GOLD)],
+    ids=["full", "gold", "all outcomes", "empty", "some"],
+)
+def test_reports_are_valid_by_their_schema(made, schema):
+    assert list(schema.iter_errors(json.loads(json.dumps(made.to_json())))) == []
+
+
+def test_reports_of_devices_are_valid_by_their_schema(mutants, schema):
+    for name in ("faithful", "scrambled", "busy", "modest"):
+        made = hal_conformance.run(name, only=["SPEC-001", "LOAD-003", "MAP-009", "RUN-002", "VEC-001"])
+        assert list(schema.iter_errors(json.loads(json.dumps(made.to_json())))) == []
+
+
+def test_the_schema_knows_the_words_and_the_fields(schema):
+    found = schema.schema["properties"]
+    row = found["results"]["items"]
+    assert row["properties"].keys() == set(row["required"]) == {field.name for field in attrs.fields(Result)}
+    assert found.keys() == set(schema.schema["required"]) == _full().to_json().keys()
+    assert found["format"]["const"] == FORMAT
+    assert tuple(row["properties"]["outcome"]["enum"]) == OUTCOMES
+    assert tuple(found["counts"]["properties"]) == OUTCOMES
+    assert tuple(row["properties"]["level"]["enum"]) == LEVELS
+    assert tuple(row["properties"]["binding"]["enum"]) == ("", *LEVELS)
+    assert tuple(found["level"]["enum"]) == ("none", *LEVELS)
+    assert all(found[key]["description"] for key in found if key != "format")
 
 
 def test_json_and_back_is_the_same_report():
@@ -82,30 +172,43 @@ def test_json_and_back_is_the_same_report():
     data = json.loads(json.dumps(made.to_json()))
     assert data["level"] == "bronze"
     assert data["counts"]["failed"] == 1
+    assert [row["binding"] for row in data["results"]] == ["", "", "gold"]
     again = Report.from_json(data)
     assert again.to_json() == made.to_json()
     assert again.results == made.results
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda d: d.update(level="gold"), "level: does not follow from the results"),
-        (lambda d: d.update(format="something"), "format: another format"),
-        (lambda d: d.pop("results"), "results: missing or of another type"),
-        (lambda d: d.update(suite=[], about=3), "about: missing or of another type"),
-        (lambda d: d["results"][0].update(outcome="green"), "results[0].outcome: unknown word"),
-        (lambda d: d["results"][1].update(level="platinum"), "results[1].level: unknown word"),
-        (lambda d: d["results"][0].update(seconds="1"), "results[0].seconds: of another type"),
-        (lambda d: d["results"][0].pop("reason"), "results[0]: does not have the fields of a result"),
-    ],
-)
-def test_what_is_no_report_is_refused_with_the_place(change, words):
+BROKEN = [
+    (lambda d: d.update(format="something"), "format: another format"),
+    (lambda d: d.pop("results"), "results: missing or of another type"),
+    (lambda d: d.pop("counts"), "counts: missing or of another type"),
+    (lambda d: d.update(suite=[], about=3), "about: missing or of another type"),
+    (lambda d: d["results"][0].update(outcome="green"), "results[0].outcome: unknown word"),
+    (lambda d: d["results"][1].update(level="platinum"), "results[1].level: unknown word"),
+    (lambda d: d["results"][2].update(binding="platinum"), "results[2].binding: unknown word"),
+    (lambda d: d["results"][2].update(binding=None), "results[2].binding: unknown word"),
+    (lambda d: d["results"][0].update(seconds="1"), "results[0].seconds: of another type"),
+    (lambda d: d["results"][0].update(measured=[]), "results[0].measured: of another type"),
+    (lambda d: d["results"][0].pop("reason"), "results[0]: does not have the fields of a result"),
+    (lambda d: d["results"][0].update(more=1), "results[0]: does not have the fields of a result"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), BROKEN)
+def test_what_is_no_report_is_refused_with_the_place_and_by_the_schema(change, words, schema):
     data = _full().to_json()
     change(data)
     with pytest.raises(FormatError) as caught:
         Report.from_json(data)
     assert words in str(caught.value)
+    assert list(schema.iter_errors(data))
+
+
+@pytest.mark.parametrize(("key", "value"), [("level", "gold"), ("counts", dict.fromkeys(OUTCOMES, 0))])
+def test_what_does_not_follow_from_the_results_is_refused(key, value):
+    data = _full().to_json() | {key: value}
+    with pytest.raises(FormatError, match=f"{key}: does not follow from the results"):
+        Report.from_json(data)
 
 
 def test_all_problems_of_a_broken_report_are_listed():
@@ -127,7 +230,8 @@ def test_a_saved_report_is_read_by_file_or_folder(tmp_path):
     assert "# Conformance of chip: bronze" in text
     assert "| LOAD-001 | bronze | passed | 0.25 | import_ms = 3.5 |" in text
     assert "| MAP-001 | silver | failed | 0.00 | one \\| two three |" in text
-    assert "1 passed, 1 failed. python 3.11." in text
+    assert "1 passed, 1 failed, 1 not-applicable. python 3.11." in text
+    assert ElementTree.parse(path.parent / "junit.xml").getroot().tag == "testsuites"
 
 
 def test_reading_what_is_not_there_or_not_json_says_which_file(tmp_path):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hal
-from hal.agreement import agreement
+from hal import nodes
+from hal.agreement import TIE, agreement, decided
 from hal.errors import ConfigError
 from hal.events import Records
 
@@ -141,3 +144,73 @@ def test_a_witness_net_agrees_exactly_with_the_model_as_given_and_as_realised(ne
         assert result.share == 1.0
         assert result.first_difference is None
         assert result.reference > 10
+
+
+# --- ties -----------------------------------------------------------------------------------------------------------
+
+
+def chain(weights: list[float], threshold: float, compare: str, overrides: Any = None) -> hal.Model:
+    """One neuron that keeps everything, fed by a channel for each weight, in single precision."""
+    n = len(weights)
+    made = (
+        nodes.Input(name="input", input_shape=(n,), output_shape=(n,)),
+        nodes.Linear(name="fc", input_shape=(n,), output_shape=(1,), weight=np.array([weights], np.float32)),
+        nodes.IF(
+            name="neuron",
+            input_shape=(1,),
+            output_shape=(1,),
+            r=np.ones(1, np.float32),
+            v_threshold=np.full(1, threshold, np.float32),
+            v_reset=np.zeros(1, np.float32),
+        ),
+        nodes.Output(name="output", input_shape=(1,), output_shape=(1,)),
+    )
+    named = {node.name: node for node in made}
+    semantics = hal.Semantics(profile="nir", dt_ns=1000, gain="one", compare=compare, overrides=overrides or {})
+    return hal.Model.of(named, list(pairwise(named)), semantics)
+
+
+def fired(model: hal.Model) -> list[int]:
+    """The steps in which `ideal` fires when the channels get an event each, one after another."""
+    n = model.nodes["input"].size
+    with hal.open("ideal") as device:
+        device.load(hal.mapper("ideal").map(model))
+        recording = device.run({"input": hal.events(1000 * np.arange(n), np.arange(n))}, 1000 * n)
+    return (recording.spikes["output"]["t"] // 1000).tolist()
+
+
+def test_floating_point_misses_a_tie_and_decided_does_not() -> None:
+    three = [0.9] * 6
+    assert fired(chain(three, 2.7, ">=")) == [3]
+    assert fired(decided(chain(three, 2.7, ">="))) == [2, 5]
+    assert fired(decided(chain(three, 2.7, ">"))) == [3]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(-6, 9), min_size=1, max_size=40), st.integers(1, 30), st.sampled_from([">", ">="]))
+def test_decided_fires_as_integers_do(tenths: list[int], threshold: int, compare: str) -> None:
+    v, wanted = 0, []
+    for step, weight in enumerate(tenths):
+        v += weight
+        if v > threshold or (compare == ">=" and v == threshold):
+            wanted.append(step)
+            v = 0
+    assert fired(decided(chain([weight / 10 for weight in tenths], threshold / 10, compare))) == wanted
+
+
+def test_decided_changes_thresholds_and_precision_alone() -> None:
+    model = chain([0.1, 0.2], 0.3, ">=")
+    before = model.fingerprint
+    made = decided(model)
+    assert made.semantics == attrs.evolve(model.semantics, dtype="float64")
+    threshold = made.nodes["neuron"].v_threshold
+    assert threshold.dtype == np.float64
+    assert threshold[0] == pytest.approx(0.3 * (1 - TIE), rel=1e-7)
+    assert list(made.nodes) == list(model.nodes)
+    assert all(made.nodes[name] is node for name, node in model.nodes.items() if name != "neuron")
+    assert model.fingerprint == before
+
+
+def test_decided_follows_the_rule_of_each_node() -> None:
+    model = chain([0.1], 0.5, ">=", overrides={"neuron": {"compare": ">"}})
+    assert decided(model).nodes["neuron"].v_threshold[0] > np.float32(0.5)

@@ -246,7 +246,15 @@ class Dressed(PlainMapper):
         return attrs.evolve(plan, rows=[self.kept(row) for row in plan.rows])
 
 
-@fault("dressed-up", {"MAP-003": "should raise DoesNotFitError", "LIM-001": "no growing network meets"}, on="toy")
+IDEAL = "it is the reference, `ideal`, that is dressed up"
+
+
+@fault(
+    "dressed-up",
+    {"MAP-003": "should raise DoesNotFitError", "LIM-001": "no growing network meets"},
+    on="toy",
+    why=IDEAL,
+)
 class DressedUp(Dressed):
     """Declares limits, fills them up in its reports, and refuses nothing."""
 
@@ -254,7 +262,7 @@ class DressedUp(Dressed):
         return attrs.evolve(row, needed=min(row.needed, row.limit))
 
 
-@fault("dressed-loosely", {"LIM-001": "4096, which would need 4096, fits"}, on="toy")
+@fault("dressed-loosely", {"LIM-001": "4096, which would need 4096, fits"}, on="toy", why=IDEAL)
 class DressedLoosely(Dressed):
     """Declares limits, fills them up in its reports, and refuses what is four times as large."""
 

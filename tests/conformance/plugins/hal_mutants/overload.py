@@ -88,12 +88,7 @@ class StallsAndIsWell(Cries):
             recorder.interval("stalled", 0, 0, 1000)
 
 
-@fault(
-    "counts-backwards",
-    {"OVR-001": "overflowed is [-"},
-    on="loihi",
-    why="the toy has one core",
-)
+@fault("counts-backwards", {"OVR-001": "overflowed is [-"}, on="loihi", why="the toy has one core")
 class CountsBackwards(Plain):
     """Counts one core's overload against another's."""
 
@@ -175,7 +170,12 @@ class DoublesCrowds(Emit):
         return np.repeat(t, twice), np.repeat(index, twice)
 
 
-@fault("multiplies-events", {"OVR-002": "and no counter says why"}, on="toy")
+@fault(
+    "multiplies-events",
+    {"OVR-002": "and no counter says why"},
+    on="toy",
+    why="what is added to a crowd overloads Loihi, which counts it",
+)
 class MultipliesEvents(Feed):
     """Takes in some events twice where many come at once."""
 
