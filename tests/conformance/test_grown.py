@@ -9,7 +9,7 @@ import hal_conformance
 from hal.fit import FitReport, FitRow
 from hal_conformance.checks import limits
 from hal_conformance.failure import ConformanceFailure
-from hal_conformance.grown import Family, families, layered, strong
+from hal_conformance.grown import Family, families, layered
 from hal_conformance.witness import DIALECTS, FORMS, NEURONS, STEP_NS, make
 
 WITNESSES = [make("IF", {}, dialect, form) for dialect in DIALECTS for form in FORMS]
@@ -41,7 +41,7 @@ def measured(model):
 @pytest.mark.parametrize("witness", WITNESSES, ids=lambda w: w.label)
 def test_every_family_grows_in_what_it_says(witness):
     found = {family.label: family for family in families(witness)}
-    assert {label: measured(family.model(3)) for label, family in found.items()} == SIZES
+    assert {label: measured(found[label].model(3)) for label in SIZES} == SIZES
     for family in found.values():
         assert len({measured(family.model(n)) for n in (1, 2, 3, 4)}) >= 3
         assert family.most >= 32
@@ -75,9 +75,10 @@ def test_the_reference_takes_them_all(neuron):
 @pytest.mark.parametrize("witness", WITNESSES, ids=lambda w: w.label)
 def test_a_chain_answers_by_arithmetic(witness):
     rng = np.random.default_rng(4)
+    strong = witness.weights[0].max()
     # one connection of each neuron of the second layer: spikes of one step do not meet
-    second = strong(witness) * np.eye(7)[rng.permutation(7)[:5]]
-    made = layered(witness, [rng.choice([0, 3, -3, strong(witness)], (7, 4)), second])
+    second = strong * np.eye(7)[rng.permutation(7)[:5]]
+    made = layered(witness, [rng.choice([0, 3, -3, strong], (7, 4)), second])
     assert made.populations == ("layer1", "layer2")
     stimulus = made.stimulus(rng, 200)
     with hal.open("ideal") as device:

@@ -36,7 +36,7 @@ def check_limits(ctx: Context) -> None:
     start = time.monotonic()
     for family in families(ctx.witness):
         if set(met) != set(limits) or time.monotonic() - start < ENOUGH_S:
-            met |= _grown(ctx, family, limits)
+            met |= _grown(ctx, family, limits, set(met))
     for name, how in sorted(met.items()):
         ctx.measure(name, how)
     missing = sorted(limits.keys() - met.keys())
@@ -47,8 +47,8 @@ def check_limits(ctx: Context) -> None:
     )
 
 
-def _grown(ctx: Context, family: Family, limits: dict[str, tuple[float, ...]]) -> dict[str, str]:
-    """Which limits a family meets, and how."""
+def _grown(ctx: Context, family: Family, limits: dict[str, tuple[float, ...]], known: set[str]) -> dict[str, str]:
+    """Which limits a family meets, and how. known: met by others; no core is filled once more for these."""
     mapper = ctx.mapper()
     reports: dict[int, FitReport] = {}
 
@@ -69,7 +69,7 @@ def _grown(ctx: Context, family: Family, limits: dict[str, tuple[float, ...]]) -
         for row in report(largest + 1).rows:
             if not row.ok:
                 _even(family, {n: report(n) for n in sorted(reports) if n <= largest}, row)
-    return met | _spilled(ctx, family, report(largest), min(largest, 1 << 11), met)
+    return met | _spilled(ctx, family, report(largest), min(largest, 1 << 11), known | met.keys())
 
 
 def _even(family: Family, fitting: dict[int, FitReport], over: FitRow) -> None:
@@ -117,9 +117,9 @@ def _refused(ctx: Context, what: str, report: FitReport, limits: dict[str, tuple
     return {row.resource: what for row in over}
 
 
-def _spilled(ctx: Context, family: Family, whole: FitReport, largest: int, met: dict[str, str]) -> dict[str, str]:
+def _spilled(ctx: Context, family: Family, whole: FitReport, largest: int, known: set[str]) -> dict[str, str]:
     """The resources that are used up on the first core when a family needs a second one."""
-    if not {row.resource for row in whole.rows} - met.keys():
+    if not {row.resource for row in whole.rows} - known:
         return {}
 
     def cores(n: int) -> int:
