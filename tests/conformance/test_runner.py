@@ -1,6 +1,5 @@
 """Running: outcomes, expectations, limits, and what is raised instead of being a result."""
 
-import re
 import threading
 import time
 from pathlib import Path
@@ -60,17 +59,6 @@ def test_the_reference_is_silver_and_says_why():
         "VEC-001": "the plugin brings no vectors: Evidence(vectors=...)",
     }
     assert evidence("ideal").why == "the reference: it has no limits and cannot be overloaded"
-
-
-def test_the_table_of_devices_tells_their_levels_and_why():
-    rows = {}
-    section = README.read_text(encoding="utf-8").partition("## Devices")[2].partition("\n## ")[0]
-    for line in re.findall(r"^\| `.*", section, re.MULTILINE):
-        names, *_, level = [cell.strip() for cell in line.strip("|").split("|")]
-        rows |= dict.fromkeys(re.findall(r"`(\w+)`", names), level)
-    assert {name: rows[name] for name in (*SPECKS, "loihi")} == dict.fromkeys((*SPECKS, "loihi"), "gold")
-    why = evidence("ideal").why.partition(": ")[2]
-    assert rows["ideal"] == f"silver: {why}"
 
 
 def test_nothing_offered_is_not_applicable_where_a_level_needs_it_and_else_a_failure(mutants, checks):

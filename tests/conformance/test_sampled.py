@@ -13,7 +13,7 @@ WITNESSES = [make("IF", {}, dialect, form) for dialect in DIALECTS for form in (
 
 
 def drawn(witness, words=ALL, seed=0, each=2):
-    return list(sampled.samples(witness, words, np.random.default_rng(seed), each))
+    return list(sampled.samples(witness, words, np.random.default_rng(seed), each, sampled.SIZES))
 
 
 @pytest.mark.parametrize(

@@ -100,9 +100,16 @@ def test_a_device_without_a_report_is_missed(copy: Path, reports: Path) -> None:
 
 
 def test_the_readme_shows_every_device_at_its_level() -> None:
+    import hal
+    from hal.evidence import evidence
+
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "<!-- devices: docs/make_devices.py -->" in text
-    assert "<!-- /devices -->" in text
+    table = text.partition("<!-- devices: docs/make_devices.py -->\n")[2].partition("<!-- /devices -->")[0]
+    rows = {cells[1].strip(" `"): cells[4].strip() for line in table.splitlines() if len(cells := line.split("|")) == 8}
+    for listing in hal.devices():
+        if listing.distribution == "neurohal":
+            assert rows[listing.name] == ("silver" if listing.name == "ideal" else "gold")
+    assert evidence("ideal").why in table
 
 
 def test_the_schema_of_reports_names_every_outcome() -> None:
