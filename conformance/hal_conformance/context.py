@@ -22,8 +22,8 @@ from hal.mapper import Mapper
 from hal.mapping import Mapping as ChipMapping
 from hal.recording import Recording
 from hal_conformance.failure import ConformanceFailure, demand, fail
-from hal_conformance.grown import sparse
-from hal_conformance.witness import STEP_NS, TAIL_STEPS, Witness, candidates, silence
+from hal_conformance.networks.grown import sparse
+from hal_conformance.networks.witness import STEP_NS, TAIL_STEPS, Witness, candidates, silence
 
 STEPS = 96
 """Length of an ordinary run."""

@@ -13,9 +13,9 @@ from hal.mapping import Mapping
 from hal.model import Model
 from hal.recording import Recording
 from hal_conformance.context import STEP_NS, Context
-from hal_conformance.draft import Case, Feature
 from hal_conformance.failure import ConformanceFailure, demand, fail
 from hal_conformance.fitting import on_chip, refuses
+from hal_conformance.networks.draft import Case, Feature
 
 TOLERANCE: Final = 1e-4
 """Of values that are small integers, on a clocked device."""

@@ -8,13 +8,13 @@ import hal
 import hal_conformance
 from hal import nodes, registry
 from hal.capabilities import VOCABULARY, required_by
-from hal_conformance.analog import fed_in, given_out, unhelped
 from hal_conformance.context import Context, Subject
 from hal_conformance.failure import ConformanceFailure
-from hal_conformance.neural import INTEGRATORS, KINDS, integrating, leaky, thresholding, unleaking
-from hal_conformance.routes import ALL, DRAWINGS, delayed, routed
+from hal_conformance.networks.analog import fed_in, given_out, unhelped
+from hal_conformance.networks.neural import INTEGRATORS, KINDS, integrating, leaky, thresholding, unleaking
+from hal_conformance.networks.routes import ALL, DRAWINGS, delayed, routed
+from hal_conformance.networks.witness import DIALECTS, STEP_NS, make
 from hal_conformance.trying import answered, shown, taken
-from hal_conformance.witness import DIALECTS, STEP_NS, make
 
 WITNESSES = [make("IF", {}, dialect, form) for dialect in DIALECTS for form in ("two dense layers", "one convolution")]
 

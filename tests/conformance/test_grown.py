@@ -9,8 +9,8 @@ import hal_conformance
 from hal.fit import FitReport, FitRow
 from hal_conformance.checks import limits
 from hal_conformance.failure import ConformanceFailure
-from hal_conformance.grown import Family, families, layered
-from hal_conformance.witness import DIALECTS, FORMS, NEURONS, STEP_NS, make
+from hal_conformance.networks.grown import Family, families, layered
+from hal_conformance.networks.witness import DIALECTS, FORMS, NEURONS, STEP_NS, make
 
 WITNESSES = [make("IF", {}, dialect, form) for dialect in DIALECTS for form in FORMS]
 SIZES = {

@@ -6,10 +6,10 @@ import pytest
 
 import hal_conformance
 from hal.semantics import FIELDS
-from hal_conformance import variants
 from hal_conformance.checks import honesty
 from hal_conformance.context import Context, Subject
-from hal_conformance.witness import DIALECTS, make
+from hal_conformance.networks import variants
+from hal_conformance.networks.witness import DIALECTS, make
 
 CAPABLE = frozenset({"neuron.if", "neuron.lif", "neuron.cuba"})
 # float32 and float64 give the same on small numbers; the reference knows no ticks of a slow clock

@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 
 import hal
-from hal_conformance import sampled
 from hal_conformance.context import STEP_NS
-from hal_conformance.witness import DIALECTS, TAIL_STEPS, make
+from hal_conformance.networks import sampled
+from hal_conformance.networks.witness import DIALECTS, TAIL_STEPS, make
 
 ALL = frozenset({"neuron.if", "neuron.lif", "neuron.cuba"})
+SIZES = sampled.SIZES[0]
 WITNESSES = [make("IF", {}, dialect, form) for dialect in DIALECTS for form in ("two dense layers", "one convolution")]
 
 
 def drawn(witness, words=ALL, seed=0, each=2):
-    return list(sampled.samples(witness, words, np.random.default_rng(seed), each, sampled.SIZES))
+    return list(sampled.samples(witness, words, np.random.default_rng(seed), each, SIZES))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_as_many_as_asked_for_of_each_declared_kind(words, labels):
 @pytest.mark.parametrize("witness", WITNESSES, ids=lambda w: w.label)
 def test_sizes_weights_and_stimuli(witness):
     for sample in drawn(witness):
-        assert [node.size for node in sample.model.populations()] == list(sampled.SIZES)
+        assert [node.size for node in sample.model.populations()] == list(SIZES)
         for weight in sample.witness.weights:
             assert np.any(weight % 1)
             assert (weight < 0).any()
@@ -45,7 +46,7 @@ def test_sizes_weights_and_stimuli(witness):
         steps = sample.stimulus["t"] // STEP_NS
         assert (np.diff(steps) > 0).all()
         assert steps[-1] < sampled.STEPS - TAIL_STEPS
-        assert set(sample.stimulus["index"]) == set(range(sampled.SIZES[0]))
+        assert set(sample.stimulus["index"]) == set(range(SIZES[0]))
 
 
 def test_draws_depend_on_the_generator_alone():
@@ -68,5 +69,5 @@ def test_every_kind_fires_enough_and_not_in_every_step(witness):
     assert set(spikes) == {"IF", "LIF", "CubaLIF"}
     for kind, count in spikes.items():
         # AGR-001 demands 100 a network in both trains together; one neuron alone proves little
-        assert 8 * 60 < count < 8 * sampled.STEPS * sampled.SIZES[-1] / 4, kind
-        assert neurons[kind] >= sampled.SIZES[-1] / 4
+        assert 8 * 60 < count < 8 * sampled.STEPS * SIZES[-1] / 4, kind
+        assert neurons[kind] >= SIZES[-1] / 4

@@ -9,7 +9,7 @@ from hal.errors import DoesNotFitError
 from hal.events import events
 from hal.evidence import evidence
 from hal.model import Model
-from hal_conformance.witness import DIALECTS, STEP_NS, make
+from hal_conformance.networks.witness import DIALECTS, STEP_NS, make
 
 
 def dense(channels, neurons):

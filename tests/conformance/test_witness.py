@@ -11,8 +11,8 @@ import pytest
 import hal
 from hal.config import array, problems, setting
 from hal_conformance.fields import at, bounds, faults, undocumented
-from hal_conformance.grown import sized
-from hal_conformance.witness import DIALECTS, FORMS, NEURONS, STEP_NS, TAIL_STEPS, THRESHOLD, candidates, make
+from hal_conformance.networks.grown import sized
+from hal_conformance.networks.witness import DIALECTS, FORMS, NEURONS, STEP_NS, TAIL_STEPS, THRESHOLD, candidates, make
 
 STEPS = 200
 ALL = list(candidates(frozenset(row[0] for row in NEURONS)))

@@ -16,13 +16,13 @@ from hal.events import Records, events
 from hal.evidence import Vector, evidence
 from hal.mapper import Mapper
 from hal.model import Model
-from hal_conformance import sampled
 from hal_conformance.context import STEP_NS, Context
 from hal_conformance.failure import demand, fail, nothing
-from hal_conformance.grown import layered
+from hal_conformance.networks import sampled
+from hal_conformance.networks.grown import layered
+from hal_conformance.networks.sampled import Sample
+from hal_conformance.networks.witness import TAIL_STEPS
 from hal_conformance.rulebook import check
-from hal_conformance.sampled import Sample
-from hal_conformance.witness import TAIL_STEPS
 
 FLOORS: Final[Mapping[str, float]] = {"clocked": 0.99, "event": 0.95, "continuous": 0.80}
 """Least share of spikes that agree with `ideal` on the realised numbers, by the kind of the device's clock.

@@ -18,10 +18,10 @@ from hal.mapping import Mapping
 from hal.model import Model
 from hal_conformance.context import STEP_NS, STEPS, Context
 from hal_conformance.failure import ConformanceFailure, demand, fail
+from hal_conformance.networks.variants import Variant, numbers, rules
+from hal_conformance.networks.witness import Witness, candidates
 from hal_conformance.raising import raises
 from hal_conformance.rulebook import check
-from hal_conformance.variants import Variant, numbers, rules
-from hal_conformance.witness import Witness, candidates
 
 LONG: Final = 256
 """Steps of a run that shows small differences."""

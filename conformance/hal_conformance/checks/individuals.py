@@ -16,9 +16,9 @@ from hal.mapping import Mapping
 from hal.recording import Recording
 from hal_conformance.context import STEP_NS, Context
 from hal_conformance.failure import ConformanceFailure, demand, fail
+from hal_conformance.networks.witness import THRESHOLD, WEAK
 from hal_conformance.raising import naming, raises, refused
 from hal_conformance.rulebook import check
-from hal_conformance.witness import THRESHOLD, WEAK
 
 STEPS: Final = 256
 REPETITIONS: Final = 32

@@ -16,9 +16,9 @@ from hal.vendor import look
 from hal_conformance.checks.honesty import Bench, said
 from hal_conformance.context import STEP_NS, STEPS, Context, Subject
 from hal_conformance.failure import demand, fail
+from hal_conformance.networks.variants import rules
 from hal_conformance.raising import helpful, raises
 from hal_conformance.rulebook import check
-from hal_conformance.variants import rules
 
 DURATION: Final = STEPS * STEP_NS
 

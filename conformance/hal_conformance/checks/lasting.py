@@ -15,9 +15,9 @@ from hal.recorder import MemoryRecorder
 from hal_conformance.checks.load import closed
 from hal_conformance.context import STEP_NS, STEPS, Context, silence
 from hal_conformance.failure import demand
+from hal_conformance.networks.witness import CHANNELS, TAIL_STEPS
 from hal_conformance.raising import raises
 from hal_conformance.rulebook import check
-from hal_conformance.witness import CHANNELS, TAIL_STEPS
 
 SHORT_STEPS: Final = 1 << 12
 LONG_STEPS: Final = 1 << 15

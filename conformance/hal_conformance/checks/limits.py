@@ -14,10 +14,10 @@ from hal.evidence import Limit, evidence
 from hal.fit import FitReport, FitRow
 from hal_conformance.context import STEP_NS, Context
 from hal_conformance.failure import demand, fail, nothing
-from hal_conformance.grown import Family, families, layered, one_behind, widening
+from hal_conformance.networks.grown import Family, families, layered, one_behind, widening
+from hal_conformance.networks.witness import CHANNELS, TAIL_STEPS
 from hal_conformance.raising import raises
 from hal_conformance.rulebook import check
-from hal_conformance.witness import CHANNELS, TAIL_STEPS
 
 ENOUGH_S: Final = 5.0
 """Wall seconds for growing; what is left then is tried only for limits that were not met yet."""

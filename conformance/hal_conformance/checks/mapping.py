@@ -14,8 +14,8 @@ from hal.model import Model
 from hal_conformance.context import STEP_NS, STEPS, Context
 from hal_conformance.failure import demand
 from hal_conformance.fitting import agree, complete
-from hal_conformance.grown import sized
-from hal_conformance.oversize import large, undeclared, without_step
+from hal_conformance.networks.grown import sized
+from hal_conformance.networks.oversize import large, undeclared, without_step
 from hal_conformance.raising import raises
 from hal_conformance.rulebook import check
 

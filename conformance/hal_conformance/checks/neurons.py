@@ -10,11 +10,11 @@ import numpy as np
 from hal.events import Records
 from hal.mapping import Mapping
 from hal_conformance.context import STEP_NS, Context
-from hal_conformance.draft import Feature
 from hal_conformance.failure import demand
 from hal_conformance.fitting import refuses
-from hal_conformance.neural import FAR, NEAR, PAUSE_STEPS, integrating, leaky, thresholding, unleaking
-from hal_conformance.oversize import undeclared
+from hal_conformance.networks.draft import Feature
+from hal_conformance.networks.neural import FAR, NEAR, PAUSE_STEPS, integrating, leaky, thresholding, unleaking
+from hal_conformance.networks.oversize import undeclared
 from hal_conformance.rulebook import check
 from hal_conformance.trying import denied, shown, taken
 

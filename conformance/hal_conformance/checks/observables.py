@@ -16,11 +16,11 @@ from hal.mapping import Mapping
 from hal.model import Model
 from hal_conformance.checks.record import no_states
 from hal_conformance.context import STEP_NS, STEPS, Context
-from hal_conformance.draft import both_forms
 from hal_conformance.failure import ConformanceFailure, demand, fail
+from hal_conformance.networks.draft import both_forms
+from hal_conformance.networks.witness import Witness, candidates
 from hal_conformance.raising import naming, raises
 from hal_conformance.rulebook import check
-from hal_conformance.witness import Witness, candidates
 
 DURATION: Final = STEPS * STEP_NS
 WIDEST: Final = 4096

@@ -15,8 +15,8 @@ from hal.mapping import Mapping
 from hal.recording import Recording
 from hal_conformance.context import STEP_NS, Context
 from hal_conformance.failure import demand
+from hal_conformance.networks.witness import CHANNELS, TAIL_STEPS, Witness
 from hal_conformance.rulebook import check
-from hal_conformance.witness import CHANNELS, TAIL_STEPS, Witness
 
 SIGNS: Final = ("dropped", "late", "clipped_input", "saturated", "overflowed", "stalled_ns")
 """The counters by which a device says that it was too much."""

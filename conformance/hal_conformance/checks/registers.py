@@ -12,9 +12,9 @@ from hal.mapping import Mapping
 from hal_conformance.context import STEP_NS, STEPS, Context
 from hal_conformance.failure import demand
 from hal_conformance.fields import faults
+from hal_conformance.networks.witness import Witness, candidates
 from hal_conformance.raising import naming, raises, refused
 from hal_conformance.rulebook import check
-from hal_conformance.witness import Witness, candidates
 
 
 def _kept(what: str, one: Mapping, two: Mapping) -> None:

@@ -9,9 +9,9 @@ from hal.errors import StateError
 from hal.recording import Recording
 from hal_conformance.context import STEP_NS, STEPS, Context
 from hal_conformance.failure import demand
+from hal_conformance.networks.witness import UNSETTLING_STEPS
 from hal_conformance.raising import raises, refused
 from hal_conformance.rulebook import check
-from hal_conformance.witness import UNSETTLING_STEPS
 
 
 def _twin(mode: Reset) -> Callable[[Context], None]:

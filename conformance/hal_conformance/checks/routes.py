@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hal_conformance.context import Context
 from hal_conformance.failure import demand
-from hal_conformance.routes import delayed, routed
+from hal_conformance.networks.routes import delayed, routed
 from hal_conformance.rulebook import check
 from hal_conformance.trying import denied, shown
 

@@ -10,8 +10,8 @@ from hal.events import EVENT, Records, events
 from hal.recording import Recording
 from hal_conformance.context import STEP_NS, STEPS, Context, silence
 from hal_conformance.failure import demand
+from hal_conformance.networks.witness import CHANNELS, TAIL_STEPS
 from hal_conformance.rulebook import check
-from hal_conformance.witness import CHANNELS, TAIL_STEPS
 
 DURATION: Final = STEPS * STEP_NS
 

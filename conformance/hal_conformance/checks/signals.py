@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hal_conformance.analog import fed_in, given_out, unhelped
 from hal_conformance.context import Context
-from hal_conformance.draft import Feature
 from hal_conformance.failure import demand
+from hal_conformance.networks.analog import fed_in, given_out, unhelped
+from hal_conformance.networks.draft import Feature
 from hal_conformance.rulebook import check
 from hal_conformance.trying import answered, denied, shown, taken
 

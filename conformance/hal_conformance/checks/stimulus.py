@@ -13,10 +13,10 @@ from hal.events import EVENT, EventBatch, events
 from hal.recording import Recording
 from hal_conformance.context import STEP_NS, STEPS, Context
 from hal_conformance.failure import demand
-from hal_conformance.oversize import undeclared, without_step
+from hal_conformance.networks.oversize import undeclared, without_step
+from hal_conformance.networks.witness import CHANNELS
 from hal_conformance.raising import helpful, naming, raises
 from hal_conformance.rulebook import check
-from hal_conformance.witness import CHANNELS
 
 DURATION = STEPS * STEP_NS
 

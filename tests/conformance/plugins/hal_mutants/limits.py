@@ -7,8 +7,8 @@ import numpy as np
 
 from hal.evidence import Limit
 from hal.fit import Finding, Resource
-from hal_conformance.grown import families
-from hal_conformance.witness import DIALECTS, make
+from hal_conformance.networks.grown import families
+from hal_conformance.networks.witness import DIALECTS, make
 from hal_loihi import splitting
 from hal_loihi.limits import CoreLimits
 from hal_mutants.catalogue import fault

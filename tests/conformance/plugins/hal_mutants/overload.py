@@ -9,7 +9,7 @@ from hal.evidence import Overload
 from hal.fit import FitRow, Resource
 from hal.recording import INTERVAL
 from hal_conformance.checks.overload import SIGNS
-from hal_conformance.witness import CHANNELS, DIALECTS, STEP_NS, make
+from hal_conformance.networks.witness import CHANNELS, DIALECTS, STEP_NS, make
 from hal_mutants.catalogue import fault
 from hal_mutants.mixins import After, Emit, Fault, Feed, Plain, PlainMapper, Through
 from hal_mutants.opening import without

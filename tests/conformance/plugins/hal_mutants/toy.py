@@ -9,7 +9,7 @@ import numpy as np
 from hal.errors import DoesNotFitError
 from hal.evidence import Evidence, Vector
 from hal.fit import Finding, FitReport, FitRow, Resource
-from hal_conformance.witness import DIALECTS, make
+from hal_conformance.networks.witness import DIALECTS, make
 from hal_ideal.device import IdealDevice
 from hal_ideal.mapper import IdealMapper
 from hal_ideal.plugin import SPEC as IDEAL

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hal import nodes
 from hal.model import Model
-from hal_conformance.witness import CHANNELS, Witness
+from hal_conformance.networks.witness import CHANNELS, Witness
 
 Shape = tuple[int, ...]
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from hal import nodes
 from hal.events import Records
-from hal_conformance.draft import Case, Draft, Feature, at, both_forms
-from hal_conformance.witness import CHANNELS, STEP_NS, TAIL_STEPS, WEAK, Witness, silence
+from hal_conformance.networks.draft import Case, Draft, Feature, at, both_forms
+from hal_conformance.networks.witness import CHANNELS, STEP_NS, TAIL_STEPS, WEAK, Witness, silence
 
 W: Final = float(WEAK)
 STEPS: Final = 24 + TAIL_STEPS

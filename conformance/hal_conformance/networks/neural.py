@@ -12,8 +12,8 @@ from hal import nodes
 from hal.events import Records
 from hal.model import Model
 from hal.nodes import Node
-from hal_conformance.draft import Case, Draft, Feature, at, both_forms
-from hal_conformance.witness import (
+from hal_conformance.networks.draft import Case, Draft, Feature, at, both_forms
+from hal_conformance.networks.witness import (
     DIALECTS,
     FORMS,
     TAIL_STEPS,

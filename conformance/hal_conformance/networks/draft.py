@@ -12,7 +12,7 @@ from hal import nodes
 from hal.events import Records, Signal, events
 from hal.model import Model
 from hal.semantics import Semantics
-from hal_conformance.witness import STEP_NS, Witness, connection, shape_of
+from hal_conformance.networks.witness import STEP_NS, Witness, connection, shape_of
 
 __all__ = ["Case", "Draft", "Feature", "at", "both_forms"]
 

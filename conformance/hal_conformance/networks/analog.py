@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal.events import Records, Signal
-from hal_conformance.draft import Case, Draft, Feature, at, both_forms
-from hal_conformance.witness import STEP_NS, TAIL_STEPS, Witness, neurons, shape_of
+from hal_conformance.networks.draft import Case, Draft, Feature, at, both_forms
+from hal_conformance.networks.witness import STEP_NS, TAIL_STEPS, Witness, neurons, shape_of
 
 STEPS: Final = 20 + TAIL_STEPS
 ROWS: Final = (

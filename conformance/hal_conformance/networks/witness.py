@@ -22,7 +22,7 @@ from hal import nodes
 from hal.events import EVENT, Records, events
 from hal.model import Model
 from hal.semantics import Semantics
-from hal_conformance.fading import FORGET, STRONG_FADING, WEAK_FADING, Fading, fading_stimulus
+from hal_conformance.networks.fading import FORGET, STRONG_FADING, WEAK_FADING, Fading, fading_stimulus
 
 Matrix = NDArray[np.float64]
 Reset = Literal["value", "subtract"]

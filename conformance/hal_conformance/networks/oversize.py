@@ -12,7 +12,7 @@ import numpy as np
 from hal import nodes
 from hal.model import Model
 from hal.semantics import Semantics
-from hal_conformance.witness import Witness, neurons
+from hal_conformance.networks.witness import Witness, neurons
 
 MANY: Final = 1 << 20
 """Neurons of the large model: more than any chip of today has."""

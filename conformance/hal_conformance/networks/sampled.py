@@ -12,8 +12,8 @@ import numpy as np
 from hal.events import Records, events
 from hal.model import Model
 from hal.stepping import per_step
-from hal_conformance.grown import layered
-from hal_conformance.witness import STEP_NS, TAIL_STEPS, THRESHOLD, Witness, make
+from hal_conformance.networks.grown import layered
+from hal_conformance.networks.witness import STEP_NS, TAIL_STEPS, THRESHOLD, Witness, make
 
 SIZES: Final = ((24, 32, 16), (16, 32, 8))
 """Channels, hidden neurons, neurons of the Output: of these the first that a device has room for."""

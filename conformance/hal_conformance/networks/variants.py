@@ -16,8 +16,8 @@ import numpy as np
 from hal import nodes
 from hal.model import Model
 from hal.semantics import FIELDS, Rule
-from hal_conformance.oversize import recurrent, with_node
-from hal_conformance.witness import STRONG_EXACT, Matrix, Witness, make
+from hal_conformance.networks.oversize import recurrent, with_node
+from hal_conformance.networks.witness import STRONG_EXACT, Matrix, Witness, make
 
 NUMBERS: Final[Mapping[str, tuple[Any, ...]]] = {
     "edge_delay": (0, 1, 2),
