@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--hal-level", metavar="LEVEL", help="bronze, silver or gold: only checks of it and below")
     group.addoption("--hal-report", metavar="FILE", help="write a JSON report; with several devices, FILE-NAME each")
-    group.addoption("--hal-expect", metavar="FILE.toml", help="expected failures: ID = 'reason'")
+    group.addoption("--hal-expect", metavar="FILE.toml", help="expected failures, with reason and date")
 
 
 def pytest_configure(config: pytest.Config) -> None:

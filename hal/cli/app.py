@@ -250,7 +250,7 @@ def conform(
     only: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this check; may be given again.")] = None,
     report: Annotated[Text, typer.Option(metavar="DIR", help="Write the report to a folder.")] = None,
     compare: Annotated[Text, typer.Option(metavar="OLD", help="An earlier report; fail on what got worse.")] = None,
-    expect: Annotated[Text, typer.Option(metavar="FILE.toml", help="Expected failures: ID = 'reason'.")] = None,
+    expect: Annotated[Text, typer.Option(metavar="FILE.toml", help="Expected failures, with reason and date.")] = None,
     as_json: Json = False,
 ) -> Job:
     """Judge a device by the conformance suite."""

@@ -48,7 +48,9 @@ def conform(name: str, asked: Asked, *, as_json: bool) -> int:
     device = resolve.device(name)
     suite = _suite()
     old = _read(suite.read_report, asked.compare, "a report.json that --report wrote, or its folder")
-    expected = _read(suite.read_expected, asked.expect, "lines of TOML: RUN-002 = 'why it fails'")
+    expected = _read(
+        suite.read_expected, asked.expect, "lines of TOML: [RUN-002] with reason = 'why it fails', until = 2027-03-01"
+    )
     try:
         # `name` may choose one of two distributions; the spec does not know that
         result = suite.run(name, level=asked.level, only=asked.only, expected=expected, progress=_progress())

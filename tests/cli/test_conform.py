@@ -128,9 +128,9 @@ def test_checks_by_id(hal: Any, suite: Suite) -> None:
 
 def test_expected_failures_come_from_a_file(hal: Any, suite: Suite, tmp_path: Path) -> None:
     path = tmp_path / "expect.toml"
-    path.write_text("RUN-001 = 'noise'\n")
+    path.write_text("[RUN-001]\nreason = 'noise'\nuntil = 2099-01-31\n")
     assert hal("conform", "ideal", "--expect", path).code == 1
-    assert suite.calls[-1]["expected"] == {"RUN-001": "noise"}
+    assert suite.calls[-1]["expected"] == {"RUN-001": "noise, until 2099-01-31"}
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ FILES = {
     "broken.json": "{",
     "other.json": '{"format": "something"}',
     "broken.toml": "RUN-001 = ",
-    "typo.toml": "RUN-0001 = 'typo'",
-    "empty.toml": "RUN-001 = ' '",
+    "typo.toml": "[RUN-0001]\nreason = 'typo'\nuntil = 2099-01-31",
+    "empty.toml": "[RUN-001]\nreason = ' '\nuntil = 2099-01-31",
 }
 
 
@@ -204,7 +204,7 @@ FILES = {
         (("ideal", "--compare", "nowhere"), "a report.json that --report wrote"),
         (("ideal", "--compare", "broken.json"), "broken.json is not a conformance report"),
         (("ideal", "--compare", "other.json"), "results: missing or of another type"),
-        (("ideal", "--expect", "nowhere.toml"), "RUN-002 = 'why it fails'"),
+        (("ideal", "--expect", "nowhere.toml"), "reason = 'why it fails'"),
         (("ideal", "--expect", "broken.toml"), "broken.toml holds no expected failures"),
         (("ideal", "--expect", "empty.toml"), "an expected failure has a reason"),
         (("ideal", "--expect"), "requires an argument"),
@@ -249,7 +249,7 @@ def test_unknown_ids_are_named_with_what_may_be_meant(hal: Any, tmp_path: Path) 
     outcome = hal("conform", "ideal", "--only", "SPEC-0001", "--only", "SPEC-002")
     assert outcome.code == 2
     assert "did you mean SPEC-001" in outcome.flat
-    (tmp_path / "typo.toml").write_text("SPEC-0001 = 'typo'")
+    (tmp_path / "typo.toml").write_text("[SPEC-0001]\nreason = 'typo'\nuntil = 2099-01-31")
     outcome = hal("conform", "ideal", "--expect", tmp_path / "typo.toml")
     assert outcome.code == 2
     assert "did you mean SPEC-001" in outcome.flat
@@ -266,7 +266,7 @@ def test_the_real_suite_on_some_checks(hal: Any, tmp_path: Path) -> None:
     ]
     again = hal(*asked, "--compare", tmp_path / "old", "--json")
     assert (again.code, again.json["compared"]["regressed"]) == (0, False)
-    (tmp_path / "expect.toml").write_text("[SPEC-001]\nreason = 'was wrong once'\nissue = 7\n")
+    (tmp_path / "expect.toml").write_text("[SPEC-001]\nreason = 'was wrong once'\nuntil = 2099-01-31\n")
     outcome = hal(*asked, "--expect", tmp_path / "expect.toml", "--compare", tmp_path / "old", "--json")
     assert (outcome.code, outcome.json["compared"]["worse"]) == (1, ["SPEC-001"])
     assert "take it off the list" in outcome.json["results"][0]["reason"]

@@ -61,8 +61,8 @@ def test_two_devices_in_two_processes_give_two_reports(started, tmp_path):
 def test_mistakes_are_usage_errors(started, options, words, tmp_path):
     files = {
         **STRICT,
-        "expect.toml": "MAP-0001 = 'typo'\n",
-        "above.toml": "RUN-002 = 'known'\n",
+        "expect.toml": "[MAP-0001]\nreason = 'typo'\nuntil = 2099-01-31\n",
+        "above.toml": "[RUN-002]\nreason = 'known'\nuntil = 2099-01-31\n",
         "empty.toml": "[RUN-002]\nissue = 7\n",
         "hal_broken_plugin.py": "raise ImportError('no driver')\n",
     }
@@ -157,13 +157,56 @@ def test_expected_failures_come_from_a_file(started, tmp_path):
     from hal_conformance.expectations import read_expected
 
     path = tmp_path / "expect.toml"
-    path.write_text("MAP-001 = 'too small'\n[RUN-002]\nreason = 'noise'\nissue = 12\nuntil = '2.0'\n")
-    assert read_expected(path) == {"MAP-001": "too small", "RUN-002": "noise, issue 12, until 2.0"}
+    path.write_text(
+        "[MAP-001]\nreason = 'too small'\nuntil = 2099-01-31\n"
+        "[RUN-002]\nreason = 'noise'\nissue = 12\nuntil = 2099-01-31\n"
+    )
+    assert read_expected(path) == {
+        "MAP-001": "too small, until 2099-01-31",
+        "RUN-002": "noise, issue 12, until 2099-01-31",
+    }
     options = ("--hal-device", "ideal", "-k", LIGHT, "--hal-expect", "expect.toml", "--hal-report", "r.json")
     done = started(*SUITE, *options, files=STRICT, ok=False)
     assert "2 failed, 2 passed" in done.stdout
     outcomes = {row["id"]: row["outcome"] for row in json.loads((tmp_path / "r.json").read_text())["results"]}
     assert outcomes == {"SPEC-001": "passed", "SPEC-002": "passed", "MAP-001": "failed", "RUN-002": "failed"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("MAP-001 = 'too small'", "[MAP-001]: an expected failure has a reason and a date"),
+        ("[MAP-001]\nuntil = 2099-01-31", "[MAP-001] reason: an expected failure has a reason"),
+        ("[MAP-001]\nreason = ' '\nuntil = 2099-01-31", "[MAP-001] reason"),
+        ("[MAP-001]\nreason = 'noise'", "[MAP-001] until: until when is it expected?"),
+        ("[MAP-001]\nreason = 'noise'\nuntil = 'some day'", "[MAP-001] until"),
+        ("[MAP-001]\nreason = 'noise'\nuntil = 2099-01-31T10:00:00", "[MAP-001] until"),
+        ("[MAP-001]\nreason = 'noise'\nuntil = 2001-01-31", "[MAP-001] until: has passed (value 2001-01-31)"),
+        ("[MAP-001]\nreason = 'noise'\nuntil = 2099-01-31\nwho = 'me'", "[MAP-001] who: no such field"),
+        ("[MAP-1]\nreason = 'noise'\nuntil = 2099-01-31", "no such check"),
+    ],
+)
+def test_an_expected_failure_has_a_known_id_a_reason_and_a_day_to_come(tmp_path, text, words):
+    from hal.errors import ConfigError
+    from hal_conformance.expectations import read_expected
+
+    path = tmp_path / "expect.toml"
+    path.write_text(f"{text}\n")
+    with pytest.raises(ConfigError) as caught:
+        read_expected(path)
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_everything_wrong_with_expected_failures_is_said_at_once(tmp_path):
+    from hal.errors import ConfigError
+    from hal_conformance.expectations import read_expected
+
+    path = tmp_path / "expect.toml"
+    path.write_text("[MAP-1]\nwho = 'me'\n[RUN-002]\nuntil = 2001-01-31\n")
+    with pytest.raises(ConfigError) as caught:
+        read_expected(path)
+    assert len(caught.value.problems) == 6
 
 
 def test_the_plugin_does_nothing_in_other_peoples_tests(started):
