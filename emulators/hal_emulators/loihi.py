@@ -95,6 +95,8 @@ class Result:
     """Per core: deliveries (one spike to one synapse) that arrived during the run."""
     overflowed: NDArray[np.int64]
     """(3, cores), rows as in OVERFLOWS: compartment-steps in which the register overflowed."""
+    saturated: NDArray[np.int64]
+    """Per core: compartment-steps in which the membrane would have gone below its register of 23 bits and sign."""
 
 
 class Board:
@@ -190,6 +192,7 @@ class Board:
             per_step=np.zeros(steps, np.int64),
             synops=np.zeros(self.n_cores, np.int64),
             overflowed=np.zeros((len(OVERFLOWS), self.n_cores), np.int64),
+            saturated=np.zeros(self.n_cores, np.int64),
             trace=np.empty(sum(rows * columns for rows, columns in shapes), np.int32),
             probed=probed,
             probes=table,
@@ -210,6 +213,7 @@ class Board:
             spikes=np.bincount(self.core[index], minlength=self.n_cores),
             synops=out.synops,
             overflowed=out.overflowed,
+            saturated=out.saturated,
         )
 
     def _advance(

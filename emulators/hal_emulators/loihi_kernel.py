@@ -42,8 +42,9 @@ STEP, EVENT, OUT, LOST_KIND, LOST_AT, LOST_COUNT, N_PROGRESS = range(7)
 # fields of a block of parameters and of a block of state
 KEEP_U, KEEP_V, VTH, BIAS, REFRACT, VMIN, VMAX, N_PARAMETERS = range(8)
 U, V, COUNTER, N_STATES = range(4)
-_SPIKE, _CURRENT, _DRIVE = 1, 2, 4  # bits of a lane's outcome
-_ANY_OVERFLOW = (_CURRENT | _DRIVE) * 0x0101010101010101
+_V_BOTTOM = np.int32(1 - (1 << 23))  # the membrane's register holds no less
+_SPIKE, _CURRENT, _DRIVE, _BOTTOM = 1, 2, 4, 8  # bits of a lane's outcome
+_ANY_LOST = (_CURRENT | _DRIVE | _BOTTOM) * 0x0101010101010101
 _ONE_DELIVERY = 1 << SUM_BITS
 _SUM_MASK = _ONE_DELIVERY - 1
 _SUM_BIAS = 1 << (SUM_BITS - 1)
@@ -96,6 +97,7 @@ class Output(NamedTuple):
     per_step: I64  # spikes of every step
     synops: I64  # (cores,)
     overflowed: I64  # (3, cores): accumulator, current, drive
+    saturated: I64  # (cores,): membranes at the end of their register
     trace: I32  # samples of all probes
     probed: I64  # positions in `Memory.state`, of all probes
     probes: I64  # (probes, 5): first and last + 1 in `probed`, every so many steps, as a register?, next in `trace`
@@ -127,6 +129,7 @@ def _update(p: I32, s: I32, q: I32, outcome: NDArray[np.uint8]) -> None:
         full = np.int32(u + p[BIAS * LANES + i])
         drive = _wrapped(full, 8)
         v = np.int32(_kept(s[V * LANES + i], p[KEEP_V * LANES + i]) + drive)
+        bottom = v < _V_BOTTOM
         v = max(v, p[VMIN * LANES + i])
         v = min(v, p[VMAX * LANES + i])
         # The counter is kept as it stands before the last line of the rule, so that a probe can show it.
@@ -139,6 +142,8 @@ def _update(p: I32, s: I32, q: I32, outcome: NDArray[np.uint8]) -> None:
         lost = (np.int32(_CURRENT) if plain != u else np.int32(0)) | (
             np.int32(_DRIVE) if full != drive else np.int32(0)
         )
+        # only the end of the register: a bound above it was asked for
+        lost |= np.int32(_BOTTOM) if bottom and p[VMIN * LANES + i] == _V_BOTTOM else np.int32(0)
         outcome[i] = np.uint8(lost | np.int32(spike))
 
 
@@ -186,7 +191,7 @@ def _count_mixed(row: I64, first: int, memory: Memory, out: Output) -> None:
 
 @njit
 def _collect_lost(row: I64, outside: bool, first: int, memory: Memory, out: Output) -> None:
-    """Count the overflows of a block, in the order of the rule for every compartment."""
+    """Count the overflows of a block, and membranes at their lowest, in the order of the rule for every compartment."""
     for i in range(LANES):
         total = _sum(row[i])
         if outside and not -_Q_HALF <= total < _Q_HALF:
@@ -195,6 +200,8 @@ def _collect_lost(row: I64, outside: bool, first: int, memory: Memory, out: Outp
             _lose(1, first + i, memory, out)
         if memory.outcome[i] & _DRIVE:
             _lose(2, first + i, memory, out)
+        if memory.outcome[i] & _BOTTOM:
+            out.saturated[memory.core[first + i]] += 1
 
 
 @njit
@@ -221,7 +228,7 @@ def _advance(row: I64, memory: Memory, out: Output, n: int) -> int:
                 for i in range(w * 8, w * 8 + 8):
                     out.spikes[n] = first + i
                     n += memory.outcome[i] & _SPIKE
-        if outside or lost & np.uint64(_ANY_OVERFLOW):
+        if outside or lost & np.uint64(_ANY_LOST):
             _collect_lost(arrived, outside, first, memory, out)
         arrived[:] = 0
     return n

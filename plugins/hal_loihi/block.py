@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hal.errors import ConfigError, Problem
 from hal_loihi import weights as syn
-from hal_loihi.scaling import Numbers, Values
+from hal_loihi.scaling import LEAKY_ROOM, ROOM, Numbers, Values
 
 __all__ = ["Block", "Group", "check", "numbers_of"]
 
@@ -228,6 +228,7 @@ def numbers_of(block: Block, alpha: Float, beta: Float) -> Numbers:
         groups=tuple(groups),
         q_most=float(arriving.max()),
         u_most=float((arriving / (1.0 - alpha)).max()),
+        room=ROOM if bool((beta >= 1.0).any()) else LEAKY_ROOM,
         truncated=_truncated(alpha, beta),
     )
 

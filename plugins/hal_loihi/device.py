@@ -175,6 +175,7 @@ class LoihiDevice(Device):
             ("events_out", result.spikes),
             ("synops", result.synops),
             ("overflowed", result.overflowed.sum(axis=0)),
+            ("saturated", result.saturated),
         ):
             recorder.count(counter, np.pad(values, (0, self.spec.cores - values.size)))
 

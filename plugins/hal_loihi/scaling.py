@@ -24,6 +24,10 @@ Q_LIMIT: Final = 2**21 - 1
 """Synaptic accumulator: 21 bits and sign, wraps (nengo-loihi 1.1.0, run)."""
 U_LIMIT: Final = 2**23 - 1
 """Current, and current plus bias: 23 bits and sign, wraps (nengo-loihi 1.1.0, lava-nc 0.10.0)."""
+V_LIMIT: Final = 2**23 - 1
+"""Membrane: 23 bits and sign, where it stops (nengo-loihi 1.1.0)."""
+ROOM, LEAKY_ROOM = 64, 8
+"""Thresholds a membrane has room for to each side, without a leak and with one, which forgets what adds up."""
 EXACT: Final = 1e-6
 """Relative distance from an integer of the chip that is put down to float32: a product of three has 2e-7."""
 _SAMPLE = 2048  # weights per group that rank the candidates; the winner is judged by all
@@ -105,6 +109,8 @@ class Numbers:
     """Most that all synapses together can add to one accumulator in one step."""
     u_most: float
     """Most that they can hold one current at, when all of them are always active."""
+    room: int
+    """Thresholds that its membranes have to hold."""
     truncated: float
     """Units of the chip by which a membrane is off at most, since decays drop the fraction in every step."""
 
@@ -194,8 +200,9 @@ def best_scale(numbers: Numbers) -> Scale:
     1 if everything is an integer of the chip already. Else candidates between the reference and the largest scale are
     ranked by the sum of squared relative errors, those of the decays among them. Candidates store the threshold, the
     largest weight of a group, or the lower bound of the membrane exactly, or are the reference times powers of two. The
-    largest scale is where a threshold, bias or weight reaches its limit, or where all synapses of a compartment
-    together could make its accumulator or current wrap, but never below the reference.
+    largest scale is where a threshold, bias or weight reaches its limit, where all synapses of a compartment together
+    could make its accumulator or current wrap, or where the membrane would hold fewer thresholds than it should, but
+    never below the reference.
 
     The reference's rounded thresholds move every ratio to them, so it is judged at the scale these have in truth. There
     whatever it stores is stored at least as well, which makes that scale the one no candidate may be worse than.
@@ -211,6 +218,8 @@ def best_scale(numbers: Numbers) -> Scale:
         limits["accumulator"] = max(Q_LIMIT / numbers.q_most, reference)
         bias = float(np.abs(numbers.bias).max(initial=0.0))
         limits["current"] = max(U_LIMIT / (numbers.u_most + bias), reference)
+    if (top := float(numbers.threshold.max())) > 0:
+        limits["membrane"] = max(V_LIMIT / (numbers.room * top), reference)
     limiter = min(limits, key=limits.__getitem__)
     most = limits[limiter] if math.isfinite(limits[limiter]) else reference  # zeros limit nothing
     if not (math.isfinite(most) and reference > 0):

@@ -91,6 +91,7 @@ class Plain:
         self.now = 0
         self.synops: Counter[int] = Counter()
         self.overflowed: Counter[tuple[int, int]] = Counter()
+        self.saturated: Counter[int] = Counter()
 
     def _register(self, kind: int, i: int, x: int) -> int:
         short = wrap(x, (21, 23, 23)[kind])
@@ -107,7 +108,9 @@ class Plain:
             q = self._register(0, i, sums[i])
             u = self._register(1, i, decay(u, 4095 - p["decay_u"]) + q)
             drive = self._register(2, i, u + p["bias"])
-            v = min(max(decay(v, 4096 - p["decay_v"]) + drive, p["vmin"]), p["vmax"])
+            free = decay(v, 4096 - p["decay_v"]) + drive
+            self.saturated[i] += free < p["vmin"] == 1 - 2**23
+            v = min(max(free, p["vmin"]), p["vmax"])
             if counter > 0:
                 v = 0
             if v > p["vth"]:
@@ -192,16 +195,19 @@ def test_random_nets_are_those_of_the_slow_model(case: Case) -> None:
         assert seen.v[t].tolist() == [v for _, v, _ in plain.state]
     assert seen.spikes == spikes
     synops, fired = np.zeros(max(case.core) + 1, np.int64), np.zeros(max(case.core) + 1, np.int64)
-    overflowed = np.zeros((3, max(case.core) + 1), np.int64)
+    overflowed, saturated = np.zeros((3, max(case.core) + 1), np.int64), np.zeros(max(case.core) + 1, np.int64)
     for i, count in plain.synops.items():
         synops[case.core[i]] += count
     for _, i in spikes:
         fired[case.core[i]] += 1
     for (kind, i), count in plain.overflowed.items():
         overflowed[kind, case.core[i]] += count
+    for i, count in plain.saturated.items():
+        saturated[case.core[i]] += count
     assert np.array_equal(seen.result.synops, synops)
     assert np.array_equal(seen.result.spikes, fired)
     assert np.array_equal(seen.result.overflowed, overflowed)
+    assert np.array_equal(seen.result.saturated, saturated)
 
 
 @settings(max_examples=30, deadline=None)
@@ -217,7 +223,7 @@ def test_parts_of_a_run_are_the_whole(case: Case, data: st.DataObject) -> None:
     assert np.array_equal(np.concatenate([part.v for part in parts]), whole.v)
     moved = [[(t + first, i) for t, i in part.spikes] for first, part in zip(cuts, parts, strict=False)]
     assert [spike for part in moved for spike in part] == whole.spikes
-    for name in ("spikes", "synops", "overflowed"):
+    for name in ("spikes", "synops", "overflowed", "saturated"):
         assert np.array_equal(sum(getattr(part.result, name) for part in parts), getattr(whole.result, name))
 
 

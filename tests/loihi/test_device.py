@@ -265,3 +265,17 @@ def test_no_public_tool_opens_the_chip(small: Any) -> None:
     with pytest.raises(CapabilityError, match="no public tool") as error:
         hal.open("loihi", kind="hardware")
     assert "emulator" in error.value.hint
+
+
+def test_a_membrane_at_the_end_of_its_register_is_counted_and_a_bound_of_the_model_is_not(loihi: Any, net: Any) -> None:
+    def counted(**semantics: Any) -> tuple[int, int]:
+        model = net(1).dense("fc", "in", [[-1.0]]).fire("n", "fc", v_threshold=1).out("n").model(**semantics)
+        mapping = loihi.map(model)
+        steps = 200
+        recording = loihi.run(mapping, {"in": loihi.events([(k, 0) for k in range(steps)])}, steps)
+        return int(recording.stats["saturated"].sum()), steps
+
+    free, steps = counted()
+    # room for 64 thresholds, and one is taken off in each step; the last event arrives after the run
+    assert 0 < free <= steps - 64
+    assert counted(v_min=-1.0)[0] == 0

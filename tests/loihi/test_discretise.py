@@ -215,7 +215,7 @@ def test_blocks_without_weights_or_bias() -> None:
 
 
 def test_the_scale_keeps_the_accumulator_from_wrapping() -> None:
-    few, many = (discretise(block(threshold=[0.1], weights=np.full((n, 1), 0.01))) for n in (5, 100))
+    few, many = (discretise(block(threshold=[1.0], weights=np.full((n, 1), 0.5))) for n in (5, 100))
     assert few.scale > 2 * many.scale
     for made in (few, many):
         assert made.groups[0].effective.sum() < 2**21

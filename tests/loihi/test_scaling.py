@@ -74,7 +74,7 @@ def test_a_leak_takes_the_largest_power_of_two_and_without_one_nothing_changes()
     weights = rng.normal(0, 0.2, (40, 3))
     still, leaky = (discretise(Block(**about(weights, beta))) for beta in (1.0, 0.9))
     room = min(scaling._limits(numbers(weights=weights)).values())
-    most = min(room, scaling.Q_LIMIT / numbers(weights=weights).q_most)
+    most = min(room, scaling.Q_LIMIT / numbers(weights=weights).q_most, scaling.V_LIMIT / scaling.LEAKY_ROOM)
     assert leaky.scale >= still.scale
     assert 2 * leaky.scale > most
 
