@@ -18,8 +18,10 @@ from hal.agreement import agreement
 from hal.device import Device, DeviceSpec
 from hal.errors import DoesNotFitError, PluginError
 from hal.events import EVENT, Probe, Records, Signal
+from hal.evidence import Evidence, evidence
 from hal.mapper import Mapper
 from hal.mapping import Mapping as ChipMapping
+from hal.model import Model
 from hal.recording import Recording
 from hal_conformance.failure import ConformanceFailure, demand, fail
 from hal_conformance.networks.grown import sparse
@@ -39,6 +41,11 @@ class Subject:
     def spec(self) -> DeviceSpec:
         """Its spec; PluginError when there is no such device, or its plugin does not load."""
         return registry.spec(self.name)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What its plugin says in its favour, read once for all checks."""
+        return evidence(self.name)
 
     @cached_property
     def witness(self) -> Witness | str:
@@ -205,8 +212,17 @@ class Context:
                 self._folder.cleanup()
                 self._folder = None
 
-    def reference(self) -> tuple[Mapper, Device]:
-        """Mapper and device of the reference `ideal`; PluginError where it is not installed."""
+    def on_ideal(
+        self, model: Model, stimulus: Mapping[str, Any], duration_ns: int, record: Iterable[str] = ()
+    ) -> Recording:
+        """A run on the reference `ideal`; PluginError where it is not installed, DoesNotFitError for what it lacks."""
+        mapper, device = self._reference
+        device.load(mapper.map(model, record=record))
+        return self.run(device, stimulus, duration_ns)
+
+    @cached_property
+    def _reference(self) -> tuple[Mapper, Device]:
+        """Mapper and device of the reference, the same for all runs of a check."""
         try:
             mapper, device = registry.mapper("ideal"), registry.open("ideal")
         except PluginError as error:

@@ -8,9 +8,7 @@ from typing import Final
 import numpy as np
 
 from hal.errors import ConfigError, DoesNotFitError
-from hal.events import Records
 from hal.mapping import Mapping
-from hal.model import Model
 from hal.recording import Recording
 from hal_conformance.context import STEP_NS, Context
 from hal_conformance.failure import ConformanceFailure, demand, fail
@@ -107,7 +105,7 @@ def _faded(ctx: Context, feature: Feature, mapping: Mapping, case: Case, recordi
 
     A chip's rounding may move a spike that is near; of the few spikes of most cases none may be missing.
     """
-    answer = _reference(ctx, feature.model, case, feature.record)
+    answer = ctx.on_ideal(feature.model, case.stimulus, case.steps * STEP_NS, feature.record).spikes
     for name, train in case.wanted.items():
         what = f"{feature.form}, {case.what}: {name!r}"
         late = mapping.latency_ns.get(name, 0)
@@ -124,9 +122,10 @@ def _nearer(ctx: Context, feature: Feature, mapping: Mapping) -> None:
     realised = mapping.realised_model()
     models = [feature.model, *([] if realised is None else [realised])]
     for case in feature.cases:
-        given = ctx.run(ctx.loaded(mapping), case.stimulus, case.steps * STEP_NS).spikes
-        wanted = [_reference(ctx, model, case) for model in models]
-        answers = {label: _reference(ctx, model, case) for label, model in feature.without.items()}
+        fed = case.stimulus, case.steps * STEP_NS
+        given = ctx.run(ctx.loaded(mapping), *fed).spikes
+        wanted = [ctx.on_ideal(model, *fed).spikes for model in models]
+        answers = {label: ctx.on_ideal(model, *fed).spikes for label, model in feature.without.items()}
         for name in wanted[0]:
             late = mapping.latency_ns.get(name, 0)
             near = max(ctx.share(given[name], answer[name], late) for answer in wanted)
@@ -138,12 +137,6 @@ def _nearer(ctx: Context, feature: Feature, mapping: Mapping) -> None:
                     f"{feature.form}, {case.what}: {name!r} agrees in {near:.1%} of its spikes with ideal, and in "
                     f"{far:.1%} with ideal of {label}",
                 )
-
-
-def _reference(ctx: Context, model: Model, case: Case, record: tuple[str, ...] = ()) -> dict[str, Records]:
-    mapper, ideal = ctx.reference()
-    ideal.load(mapper.map(model, record=record))
-    return dict(ctx.run(ideal, case.stimulus, case.steps * STEP_NS).spikes)
 
 
 def _sampled(

@@ -8,6 +8,7 @@ import hal
 import hal_conformance
 from hal.fit import FitReport, FitRow
 from hal_conformance.checks import limits
+from hal_conformance.context import Subject
 from hal_conformance.failure import ConformanceFailure
 from hal_conformance.networks.grown import Family, families, layered
 from hal_conformance.networks.witness import DIALECTS, FORMS, NEURONS, STEP_NS, make
@@ -173,7 +174,7 @@ def test_a_pair_the_plugin_brings_is_measured(mutants, monkeypatch):
 
     family = next(families(make("IF", {}, DIALECTS[0], "one dense layer")))
     pair = Limit(resource="neurons", fits=family.model(1000), over=family.model(1025))
-    monkeypatch.setattr(limits, "evidence", lambda name: Evidence(limits=(pair,)))
+    monkeypatch.setattr(Subject, "evidence", Evidence(limits=(pair,)))
     monkeypatch.setattr(limits, "families", lambda witness: [])
     result = hal_conformance.run("faithful", only=["LIM-001"])["LIM-001"]
     assert result.measured == {"neurons": "1000 of 1024"}
@@ -186,7 +187,7 @@ def test_a_limit_of_another_number_than_declared_is_found_in_a_pair_too(mutants,
 
     family = next(families(make("IF", {}, DIALECTS[0], "one dense layer")))
     pair = Limit(resource="neurons", fits=family.model(1000), over=family.model(1025))
-    monkeypatch.setattr(limits, "evidence", lambda name: Evidence(limits=(pair,)))
+    monkeypatch.setattr(Subject, "evidence", Evidence(limits=(pair,)))
     toy = mutants.mutants()["faithful"].base.mapper
     plan = toy._plan
 

@@ -10,12 +10,10 @@ import attrs
 import numpy as np
 
 from hal.agreement import Agreement, agreement, decided
-from hal.device import Device
 from hal.errors import DoesNotFitError
 from hal.events import Records, events
-from hal.evidence import Vector, evidence
-from hal.mapper import Mapper
-from hal.model import Model
+from hal.evidence import Vector
+from hal.recording import Recording
 from hal_conformance.context import STEP_NS, Context
 from hal_conformance.failure import demand, fail, nothing
 from hal_conformance.networks import sampled
@@ -63,11 +61,10 @@ def check_ideal(ctx: Context) -> None:
     Of each kind of neuron: 0.99 of them for clocked devices, 0.95 for event-driven ones, 0.80 for continuous ones. How
     far they agree with the model as given is noted, and free.
     """
-    own = evidence(ctx.name).agreement
+    own = ctx.subject.evidence.agreement
     floor = FLOORS[ctx.spec.clock.kind]
     demand(own is None or own >= floor, f"the plugin's own floor is {own}, below the suite's {floor}")
     floor = own or floor
-    mapper, ideal = ctx.reference()
     realised: dict[str, Tally] = defaultdict(Tally)
     given: dict[str, Tally] = defaultdict(Tally)
     refused: dict[str, str] = {}
@@ -81,9 +78,9 @@ def check_ideal(ctx: Context) -> None:
         model = mapping.realised_model()
         if model is None:
             fail(f"{sample.label}: the mapping does not carry its model")
-        spikes = _run(ctx, ctx.loaded(mapping), sample)
+        spikes = _spikes(sample, ctx.run(ctx.loaded(mapping), *_fed(sample)))
         for tally, reference in ((realised, decided(model)), (given, sample.model)):
-            wanted = _reference(ctx, mapper, ideal, reference, sample)
+            wanted = _spikes(sample, ctx.on_ideal(reference, *_fed(sample)))
             late = mapping.latency_ns.get(sample.witness.output, 0)
             tally[kind].add(_compared(ctx, sample, spikes, wanted, late))
     demand(not refused, f"{len(refused)} small networks are refused: {next(iter(refused.items()), '')}")
@@ -96,14 +93,12 @@ def check_ideal(ctx: Context) -> None:
     demand(not low, f"the share of spikes that agree with ideal's on the realised numbers: {low}, demanded {floor}")
 
 
-def _run(ctx: Context, device: Device, sample: Sample) -> Records:
-    name = sample.witness.input
-    return ctx.run(device, {name: sample.stimulus}, sampled.STEPS * STEP_NS).spikes[sample.witness.output]
+def _fed(sample: Sample) -> tuple[dict[str, Records], int]:
+    return {sample.witness.input: sample.stimulus}, sampled.STEPS * STEP_NS
 
 
-def _reference(ctx: Context, mapper: Mapper, ideal: Device, model: Model, sample: Sample) -> Records:
-    ideal.load(mapper.map(model))
-    return _run(ctx, ideal, sample)
+def _spikes(sample: Sample, recording: Recording) -> Records:
+    return recording.spikes[sample.witness.output]
 
 
 def _compared(ctx: Context, sample: Sample, spikes: Records, wanted: Records, latency_ns: int) -> Agreement:
@@ -143,7 +138,7 @@ def check_routes(ctx: Context) -> None:
 @check("VEC-001", level="gold", binding="gold", limit_s=180.0)
 def check_vectors(ctx: Context) -> None:
     """Given the plugin's own vectors, when they run through mapper and device, then every spike is theirs."""
-    vectors = evidence(ctx.name).vectors
+    vectors = ctx.subject.evidence.vectors
     if not vectors:
         nothing("the plugin brings no vectors: Evidence(vectors=...)")
     spikes = 0

@@ -9,11 +9,9 @@ from typing import Final
 import attrs
 import numpy as np
 
-from hal.device import Device
 from hal.errors import CapabilityError, DoesNotFitError
 from hal.events import Records
 from hal.fit import Finding
-from hal.mapper import Mapper
 from hal.mapping import Mapping
 from hal.model import Model
 from hal_conformance.context import STEP_NS, STEPS, Context
@@ -35,40 +33,39 @@ class Bench:
     """The reference, and one stimulus for all variants."""
 
     ctx: Context
-    mapper: Mapper
-    ideal: Device
     stimulus: Records
 
     @classmethod
     def of(cls, ctx: Context) -> Bench:
         """A bench with random events from the check's own stream."""
-        return cls(ctx, *ctx.reference(), ctx.stimulus(LONG))
+        return cls(ctx, ctx.stimulus(LONG))
 
     def wanted(self, model: Model, variant: Variant) -> Records | None:
         """What `ideal` answers; None where it cannot do that either."""
         try:
-            mapping = self.mapper.map(model)
+            recording = self.ctx.on_ideal(model, *self._fed(variant))
         except DoesNotFitError:
             return None
-        self.ideal.load(mapping)
-        return self._run(self.ideal, variant)
+        return recording.spikes[self.ctx.witness.output]
 
     def answer(self, mapping: Mapping, variant: Variant) -> Records:
         """What the device answers, its latency taken off."""
         device = self.ctx.loaded(mapping)
         try:
-            spikes = self._run(device, variant).copy()
+            recording = self.ctx.run(device, *self._fed(variant))
         finally:
             device.close()
+        spikes = recording.spikes[self.ctx.witness.output].copy()
         spikes["t"] -= mapping.latency_ns.get(self.ctx.witness.output, 0)
         return spikes
 
-    def _run(self, device: Device, variant: Variant) -> Records:
-        witness, stimulus = self.ctx.witness, self.stimulus
+    def _fed(self, variant: Variant) -> tuple[dict[str, Records], int]:
+        """Stimulus and duration of a run."""
+        stimulus = self.stimulus
         if variant.channels is not None:
             stimulus = stimulus.copy()
             stimulus["index"][:1], stimulus["index"][1:] = variant.channels
-        return self.ctx.run(device, {witness.input: stimulus}, LONG * STEP_NS).spikes[witness.output]
+        return {self.ctx.witness.input: stimulus}, LONG * STEP_NS
 
     def shows(self, variant: Variant) -> tuple[Records, Records] | None:
         """What the reference answers to both models of a variant; None where these are equal and prove nothing."""

@@ -130,9 +130,10 @@ def _no_profiles(ctx: Context) -> None:
 
 def _individual(ctx: Context, name: str) -> Any:
     kind = ctx.spec.profile
-    demand(kind is not None, "'profile' is declared, and spec.profile is None")
+    if kind is None:
+        fail("'profile' is declared, and spec.profile is None")
     try:
-        return kind(id=name)  # type: ignore[misc]  # it is not None
+        return kind(id=name)
     except TypeError as error:
         fail(f"a profile of which only the id is known cannot be made: {error}; give its other fields defaults")
 

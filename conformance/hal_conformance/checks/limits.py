@@ -10,7 +10,7 @@ import numpy as np
 
 from hal.errors import DoesNotFitError
 from hal.events import events
-from hal.evidence import Limit, evidence
+from hal.evidence import Limit
 from hal.fit import FitReport, FitRow
 from hal_conformance.context import STEP_NS, Context
 from hal_conformance.failure import demand, fail, nothing
@@ -32,7 +32,7 @@ def check_limits(ctx: Context) -> None:
     limits = {resource.name: resource.limit for resource in ctx.spec.resources if resource.when == "map"}
     if not limits:
         nothing("no limits are declared")
-    met = {pair.resource: _brought(ctx, pair) for pair in evidence(ctx.name).limits}
+    met = {pair.resource: _brought(ctx, pair) for pair in ctx.subject.evidence.limits}
     start = time.monotonic()
     for family in families(ctx.witness):
         if set(met) != set(limits) or time.monotonic() - start < ENOUGH_S:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hal.device import Device, Reset
 from hal.events import Records, events
-from hal.evidence import Overload, evidence
+from hal.evidence import Overload
 from hal.mapping import Mapping
 from hal.recording import Recording
 from hal_conformance.context import STEP_NS, Context
@@ -81,7 +81,7 @@ def check_overload(ctx: Context) -> None:
     calm = _flooded(ctx, device, witness, LEVELS[0])
     demand(not signs(calm) and calm.status == "ok", f"one event on each channel: {signs(calm)}, status {calm.status!r}")
     demand(not calm.intervals.size, f"one event on each channel: {calm.intervals.size} intervals of overload")
-    brought = evidence(ctx.name).overload
+    brought = ctx.subject.evidence.overload
     if brought is None:
         for level in LEVELS[1:]:
             device.load(mapping)
@@ -220,7 +220,7 @@ def check_rates(ctx: Context) -> None:
 
 def _foreseen(ctx: Context) -> set[str]:
     """The limits at run time that check sees exceeded by the rates of the plugin's own overload, once measured."""
-    brought = evidence(ctx.name).overload
+    brought = ctx.subject.evidence.overload
     if brought is None:
         return set()
     model = brought.model

@@ -65,11 +65,9 @@ def check_answer(ctx: Context) -> None:
 def check_reference(ctx: Context) -> None:
     """Given random events, when the witness runs here and on `ideal`, then every spike of both agrees."""
     witness, mapping = ctx.witness, ctx.mapping()
-    mapper, ideal = ctx.reference()
-    ideal.load(mapper.map(witness.model))
     stimulus = {witness.input: ctx.stimulus(192)}
     here = ctx.run(ctx.loaded(mapping), stimulus, 192 * STEP_NS)
-    there = ctx.run(ideal, stimulus, 192 * STEP_NS)
+    there = ctx.on_ideal(witness.model, stimulus, 192 * STEP_NS)
     demand(there.event_count(), "the reference gave no spikes, so that nothing was compared")
     ctx.same("against ideal", here.spikes[witness.output], there.spikes[witness.output], mapping, witness.output)
 
