@@ -76,8 +76,8 @@ class DeviceSpec:
 
     exports: formats of vendors' tools that `hal.export` writes, for which the family has the hook `hal_export`.
     why_no_exports: what `hal.export` says where there is no format.
-    approximates: capability words the device lacks, each with the word of `MapOptions.approximate` by which a model that
-    needs it is taken all the same; the mapper lists what it changes.
+    approximates: capability words the device lacks, each with the word of `MapOptions.approximate` by which a model
+    that needs it is taken all the same; the mapper lists what it changes.
     vendor: the package that drives the hardware, looked for by `hal.vendor` without importing it; empty without one.
     """
 

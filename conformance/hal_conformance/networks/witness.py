@@ -191,8 +191,8 @@ class Witness:
     def unsettling(self) -> Records:
         """Events in five steps that leave neurons far from rest.
 
-        One on channel 3 in each inhibits, so that an event on channel 0 is not answered; where no membrane goes below 0,
-        one on channel 1 in the last step excites, so that an event on channel 0 is answered once more.
+        One on channel 3 in each inhibits, so that an event on channel 0 is not answered; where no membrane goes below
+        0, one on channel 1 in the last step excites, so that an event on channel 0 is answered once more.
         """
         if self.fading is not None and self.v_min == 0:
             return events([(UNSETTLING_STEPS - 1) * STEP_NS], [1])
