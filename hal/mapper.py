@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from collections.abc import Mapping as MappingABC
 from difflib import get_close_matches
 from numbers import Real
@@ -232,7 +232,7 @@ class Mapper(ABC):
             raise TypeError(f"the mapper of {self.spec.name} gave neither a config nor a reason")
         return report, plan, (front, chip, back)
 
-    def _refusals(self, model: Model, chip: Model, approximate: frozenset[str]) -> list[Finding]:
+    def _refusals(self, model: Model, chip: Model, approximate: Set[str]) -> list[Finding]:
         """What the core itself has to say: capabilities, the missing step, the reader's notes."""
         findings = [
             Finding(
