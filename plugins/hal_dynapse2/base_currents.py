@@ -107,19 +107,29 @@ def round_bases(
 
 
 def _least(sums: Sums, levels: list[Float], start: Int, spare: NDArray[np.bool_]) -> Int:
-    """Indices (4,) into the rising base values that each can have, with the least error; the start if none is better."""
+    """Indices (4,) into the rising values that each can have, with the least error; the start if none is better."""
     steps = np.arange(-_NEIGHBOURS, _NEIGHBOURS + 1)
+    window, every = np.arange(-_WINDOW, _WINDOW + 1), [np.arange(values.size) for values in levels]
     best = _better(sums, levels, start, start + np.array(list(product(steps, repeat=4))))
     while True:
         before = best
         for k in range(4):
-            # a base value that is not needed for the wanted levels may correct what rounding did to the others
-            span = np.arange(levels[k].size) if spare[k] else best[k] + np.arange(-_WINDOW, _WINDOW + 1)
-            others = np.repeat(best[None], span.size, axis=0)
-            others[:, k] = span
-            best = _better(sums, levels, best, others)
+            if spare[k]:
+                # what the wanted levels do not need may correct what rounding did to the others
+                for other in np.flatnonzero(~spare):
+                    best = _better(sums, levels, best, _moved(best, {int(other): best[other] + steps, k: every[k]}))
+            else:
+                best = _better(sums, levels, best, _moved(best, {k: best[k] + window}))
         if (best == before).all():
             return best
+
+
+def _moved(now: Int, moves: dict[int, Int]) -> Int:
+    """(S, 4): the present indices (4,), with all combinations of some of them."""
+    grid = np.stack(np.meshgrid(*moves.values(), indexing="ij"), axis=-1).reshape(-1, len(moves))
+    others = np.repeat(now[None], len(grid), axis=0)
+    others[:, list(moves)] = grid
+    return others
 
 
 def _better(sums: Sums, levels: list[Float], now: Int, others: Int) -> Int:

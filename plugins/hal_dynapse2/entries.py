@@ -1,4 +1,4 @@
-"""One connection by several entries of the CAM: entries with the same tag and dendrite add up, and each takes fan-in."""
+"""One connection by several entries of the CAM: those with one tag and dendrite add up, and each takes fan-in."""
 
 from __future__ import annotations
 

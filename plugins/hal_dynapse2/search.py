@@ -28,7 +28,7 @@ _DIRECT: Final = 256
 
 @attrs.frozen(eq=False)
 class Sums:
-    """Different magnitudes in rising order, (N,), how often each occurs, and sums over all before each place, (N + 1,)."""
+    """Different magnitudes, rising, and how often each occurs, (N,); sums over all before each place, (N + 1,)."""
 
     rising: Float
     often: Float
