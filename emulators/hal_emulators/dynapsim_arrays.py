@@ -114,8 +114,9 @@ class Neurons:
         factors = self.factors(np.float32(1e-3))
         at = {kernel.KEEP_SYN: "exp(-dt/tau_syn)", kernel.JUMP_SYN: "1 - exp(-t_pulse/tau_syn)"}
         at |= {kernel.GAIN_SYN: "Igain_syn/Itau_syn", kernel.KEEP_AHP: "exp(-dt/tau_ahp)"}
-        at |= {kernel.JUMP_AHP: "(1 - exp(-t_pulse_ahp/tau_ahp)) Igain_ahp/Itau_ahp"}
+        at |= {kernel.JUMP_AHP: "1 - exp(-t_pulse_ahp/tau_ahp)", kernel.GAIN_AHP: "Igain_ahp/Itau_ahp"}
         at |= {kernel.GAIN_MEM: "Igain_mem/Itau_mem", kernel.CHARGE: "Ut C_mem/kappa"}
+        at |= {kernel.PER_DARK: "1/Io", kernel.PER_THRESHOLD: "1/Ispkthr"}
         bad = [_named(what, factors[k], ~np.isfinite(factors[k]), "must be finite") for k, what in at.items()]
         dead = factors[kernel.DEAD_TIME]
         bad.append(_named("t_ref = Vth C_ref/Iref", dead, np.isnan(dead), "must be a number"))
@@ -134,22 +135,23 @@ class Neurons:
             pulse, pulse_ahp = self.Vth * self.C_pulse / self.Ipulse, self.Vth * self.C_pulse_ahp / self.Ipulse_ahp
             one = np.float32(1)
             rows = {
-                kernel.KEEP_SYN: np.exp(-dt / tau_syn),
-                kernel.JUMP_SYN: one - np.exp(-pulse / tau_syn),
+                kernel.KEEP_SYN: _exp(-dt / tau_syn),
+                kernel.JUMP_SYN: one - _exp(-pulse / tau_syn),
                 kernel.GAIN_SYN: igain_syn / itau_syn,
                 kernel.DARK: self.Io,
-                kernel.KEEP_AHP: np.exp(-dt / tau_ahp),
-                kernel.JUMP_AHP: (one - np.exp(-pulse_ahp / tau_ahp)) * (igain_ahp / itau_ahp),
+                kernel.PER_DARK: one / self.Io,
+                kernel.KEEP_AHP: _exp(-dt / tau_ahp),
+                kernel.JUMP_AHP: one - _exp(-pulse_ahp / tau_ahp),
+                kernel.GAIN_AHP: igain_ahp / itau_ahp,
                 kernel.WEIGHT_AHP: self.Iw_ahp,
                 kernel.LEAK: itau_mem,
                 kernel.DC: self.Idc,
                 kernel.GAIN_MEM: igain_mem / itau_mem,
                 kernel.HEADROOM: igain_mem,
-                kernel.FEED: kappa * kappa / (kappa + one),
-                kernel.UT: self.Ut,
+                kernel.FEED: kappa * kappa / (kappa + one) / self.Ut,
                 kernel.CHARGE: slope * self.C_mem,
                 kernel.SLOPE: slope,
-                kernel.THRESHOLD: self.Ispkthr,
+                kernel.PER_THRESHOLD: one / self.Ispkthr,
                 kernel.DEAD_TIME: self.Vth * self.C_ref / self.Iref,
             }
         return np.stack([rows[k] for k in range(kernel.N_FACTORS)])
@@ -181,6 +183,11 @@ def begin(memory: kernel.Memory, initial: float) -> None:
     fields[:, (kernel.ISYN, kernel.IAHP, kernel.IMEM)] = np.float32(initial)
     memory.external[:] = 0
     memory.recurrent[:] = 0
+
+
+def _exp(x: F32) -> F32:
+    """e**x, correctly rounded, as a compiler does to what does not change."""
+    return np.exp(x.astype(np.float64)).astype(np.float32)
 
 
 def _named(what: str, values: NDArray[Any], bad: NDArray[np.bool_], limit: str) -> list[str]:

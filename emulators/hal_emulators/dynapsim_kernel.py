@@ -5,8 +5,9 @@ file of the calling function changes.
 
 Layout. Neurons are cut into blocks of `LANES`; a block's factors (and its state) lie together, field after field, so
 the update of a block is one loop of constant length over few pieces of memory, without a branch, and the compiler makes
-vectors of it. exp and log are polynomials of additions and multiplications for the same reason, and because the answer
-is then the same on every machine and at every place in a vector: no operation is contracted or reordered.
+vectors of it. exp and log are polynomials for the same reason, and because the answer is then the same on every machine
+and at every place in a vector. Where a product and a sum are rounded as one (`fma32`) is written out, never left to the
+compiler; the places are those of the peer's compiled code on a CPU, which so gives the same bits.
 """
 
 from __future__ import annotations
@@ -16,9 +17,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import njit, njit_inlined
+from ._jit import fma32, njit, njit_inlined
 
-__all__ = ["LANES", "N_FACTORS", "N_STATES", "Memory", "Output", "Wiring", "exp32", "log32", "run_steps"]
+__all__ = [
+    "LANES",
+    "N_FACTORS",
+    "N_STATES",
+    "Memory",
+    "Output",
+    "Wiring",
+    "exp32",
+    "log32",
+    "run_steps",
+]
 
 LANES = 64
 DONE, OUT_FULL, NOT_FINITE = 0, 1, 2
@@ -26,9 +37,9 @@ DONE, OUT_FULL, NOT_FINITE = 0, 1, 2
 STEP, EVENT, OUT, BAD_NEURON, N_PROGRESS = range(5)
 # fields of a block of factors: what of the rule does not change from step to step
 (
-    KEEP_SYN, JUMP_SYN, GAIN_SYN, DARK, KEEP_AHP, JUMP_AHP, WEIGHT_AHP, LEAK, DC, GAIN_MEM, HEADROOM, FEED, UT, CHARGE,
-    SLOPE, THRESHOLD, DEAD_TIME, N_FACTORS,
-) = range(18)  # fmt: skip
+    KEEP_SYN, JUMP_SYN, GAIN_SYN, DARK, PER_DARK, KEEP_AHP, JUMP_AHP, GAIN_AHP, WEIGHT_AHP, LEAK, DC, GAIN_MEM,
+    HEADROOM, FEED, CHARGE, SLOPE, PER_THRESHOLD, DEAD_TIME, N_FACTORS,
+) = range(19)  # fmt: skip
 # fields of a block of state; LEVEL is I_mem/Ispkthr before the reset, of the step just done
 ISYN, IAHP, IMEM, VMEM, COUNT, TIMER, LEVEL, N_STATES = range(8)
 _SPIKE, _BAD = 1, 2  # bits of a lane's outcome
@@ -40,23 +51,21 @@ I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
 U32 = NDArray[np.uint32]
 
-_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
-_LOG2E = np.float32(1.4426950408889634)
+_ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
+_LOG2E = np.float32(1.44269504088896341)
 # ln 2 in two parts, the first with few enough bits that k times it is exact
-_LN2_HIGH = np.float32(0.693359375)
-_LN2_LOW = np.float32(np.log(2) - 0.693359375)
-_EXP_LOW, _EXP_HIGH = np.float32(-87.0), np.float32(88.0)
-# e^r = 1 + r + r^2 (E0 + E1 r + ...) for |r| <= ln(2)/2, ln(1 + r) = r - r^2/2 + r^3 (L0 + L1 r + ...) for
-# 1 + r in sqrt(1/2)..sqrt(2): least largest relative error, found by reweighted least squares
+_LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
+_EXP_LOW, _EXP_HIGH = np.float32(-87), np.float32(88)
+_ROOT_HALF = np.int32(0x3F3504F3)  # the bits of sqrt(1/2)
+# The polynomials of expf and logf in S. Moshier's Cephes library, which XLA uses, too.
 _E0, _E1, _E2, _E3, _E4, _E5 = (
     np.float32(c)
-    for c in (0.5, 0.1666666567325592, 0.04166629537940025, 0.008333497680723667, 0.0013944703387096524,
-              0.000197902976651676)
-)  # fmt: skip
+    for c in (5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.9875691500e-4)
+)
 _L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8 = (
     np.float32(c)
-    for c in (0.3333331346511841, -0.25000008940696716, 0.2000211924314499, -0.1666799634695053, 0.14219550788402557,
-              -0.12405586242675781, 0.11888168007135391, -0.11675669997930527, 0.06746648997068405)
+    for c in (3.3333331174e-1, -2.4999993993e-1, 2.0000714765e-1, -1.6668057665e-1, 1.4249322787e-1, -1.2420140846e-1,
+              1.1676998740e-1, -1.1514610310e-1, 7.0376836292e-2)
 )  # fmt: skip
 
 
@@ -100,35 +109,30 @@ def exp32(x: np.float32) -> np.float32:
     """e**x within 1 unit in the last place, for x in -87..88; beyond, e**-87 or e**88."""
     x = x if x < _EXP_HIGH else _EXP_HIGH
     x = x if x > _EXP_LOW else _EXP_LOW
-    k = np.floor(x * _LOG2E + _HALF)
-    r = (x - k * _LN2_HIGH) - k * _LN2_LOW
-    p = _E4 + r * _E5
-    p = _E3 + r * p
-    p = _E2 + r * p
-    p = _E1 + r * p
-    p = _E0 + r * p
-    y = _ONE + (r + (r * r) * p)
+    k = np.floor(fma32(x, _LOG2E, _HALF))
+    r = fma32(-k, _LN2_LOW, fma32(-k, _LN2_HIGH, x))
+    p = fma32(_E5, r, _E4)
+    p = fma32(p, r, _E3)
+    p = fma32(p, r, _E2)
+    p = fma32(p, r, _E1)
+    p = fma32(p, r, _E0)
     power = np.int32((np.int32(k) + np.int32(127)) << 23).view(np.float32)
-    return np.float32(y * power)
+    return np.float32((fma32(p, r * r, r) + _ONE) * power)
 
 
 @njit_inlined
 def log32(x: np.float32) -> np.float32:
     """Natural logarithm of a positive normal number, within 1 unit in the last place; 0 at 1 exactly."""
-    bits = np.int32(np.float32(x).view(np.int32) - np.int32(0x3F3504F3))  # 1/sqrt(2): 1 + r lies around 1
+    bits = np.int32(np.float32(x).view(np.int32) - _ROOT_HALF)
     k = np.float32(np.int32(bits >> 23))
-    r = np.int32(np.int32(bits & 0x7FFFFF) + np.int32(0x3F3504F3)).view(np.float32) - _ONE
+    r = np.int32(np.int32(bits & 0x7FFFFF) + _ROOT_HALF).view(np.float32) - _ONE  # from sqrt(1/2) - 1 to sqrt(2) - 1
     square = r * r
-    p = _L7 + r * _L8
-    p = _L6 + r * p
-    p = _L5 + r * p
-    p = _L4 + r * p
-    p = _L3 + r * p
-    p = _L2 + r * p
-    p = _L1 + r * p
-    p = _L0 + r * p
-    low = (r * square) * p + k * _LN2_LOW
-    return np.float32(((low - _HALF * square) + r) + k * _LN2_HIGH)
+    cube = square * r
+    high = fma32(fma32(_L8, r, _L7), r, _L6)
+    middle = fma32(fma32(_L5, r, _L4), r, _L3)
+    p = fma32(fma32(high, cube, middle), cube, fma32(fma32(_L2, r, _L1), r, _L0))
+    low = fma32(p, cube, k * _LN2_LOW)
+    return np.float32(fma32(k, _LN2_HIGH, fma32(-square, _HALF, r) + low))
 
 
 @njit_inlined
@@ -142,24 +146,23 @@ def _update(
         weighted = (np.float32(recurrent[i]) + np.float32(external[i])) * scale
         drive = p[GAIN_SYN * LANES + i] * weighted
         drive = dark if drive < dark else drive
-        isyn = p[KEEP_SYN * LANES + i] * s[ISYN * LANES + i] + p[JUMP_SYN * LANES + i] * drive
-        iahp = p[KEEP_AHP * LANES + i] * s[IAHP * LANES + i]
-        iahp = iahp + p[JUMP_AHP * LANES + i] * (p[WEIGHT_AHP * LANES + i] * count)
+        isyn = fma32(p[KEEP_SYN * LANES + i], s[ISYN * LANES + i], p[JUMP_SYN * LANES + i] * drive)
+        jump = p[JUMP_AHP * LANES + i] * (p[GAIN_AHP * LANES + i] * (p[WEIGHT_AHP * LANES + i] * count))
+        iahp = fma32(p[KEEP_AHP * LANES + i], s[IAHP * LANES + i], jump)
         iahp = dark if iahp < dark else iahp
         leak = leak_mem + iahp
         into = (isyn - leak) + p[DC * LANES + i]
         into = into if timer == _ZERO else _ZERO
         into = dark if into < dark else into
         steady = p[GAIN_MEM * LANES + i] * (into - leak)
-        feedback = dark * exp32(p[FEED * LANES + i] * (s[VMEM * LANES + i] / p[UT * LANES + i]))
+        feedback = dark * exp32(p[FEED * LANES + i] * s[VMEM * LANES + i])
         wide = imem + headroom
-        pushed = feedback / leak * wide
         rate = imem / (p[CHARGE * LANES + i] / leak * wide)
-        change = rate * ((steady + pushed) - imem * (_ONE + iahp / leak_mem))
-        imem = imem + change * dt
+        total = fma32(-imem, _ONE + iahp / leak_mem, fma32(feedback / leak, wide, steady))
+        imem = fma32(rate * total, dt, imem)
         imem = dark if imem < dark else imem
-        vmem = p[SLOPE * LANES + i] * log32(imem / dark)
-        level = imem / p[THRESHOLD * LANES + i]
+        vmem = p[SLOPE * LANES + i] * log32(imem * p[PER_DARK * LANES + i])
+        level = imem * p[PER_THRESHOLD * LANES + i]
         spiked = level > _ONE
         timer = timer - dt
         timer = _ZERO if timer < _ZERO else timer
