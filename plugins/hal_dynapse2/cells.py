@@ -1,8 +1,8 @@
-"""From a model to neurons as the chip has them, whatever core they will be on: time constants, drives, thresholds as 1.
+"""From a model to neurons as the chip has them, whatever core they will be on: time constants, drives, thresholds at 1.
 
-The model's rule is discrete: i' = a i + x, v' = b v + i', or a variant of it. An event then leaves c (b^(k+1) - a^(k+1))
-k steps later, and two exponentials through the same points are what a current of tau_syn leaves on a membrane of
-tau_mem, with a = exp(-dt/tau_syn) and b = exp(-dt/tau_mem): so the chip's subthreshold membrane is the model's at the
+The model's rule is discrete: i' = a i + x, v' = b v + i', or a variant of it. k steps after an event the membrane is at
+c (b^(k+1) - a^(k+1)), and two exponentials through the same points are what a current of tau_syn leaves on a membrane
+of tau_mem, with a = exp(-dt/tau_syn) and b = exp(-dt/tau_mem): so the chip's subthreshold membrane is the model's at the
 end of every step. A spike stands somewhere in its step: half a step later than the model's stamp, on average.
 """
 
@@ -48,13 +48,14 @@ class Response:
 
     tau_mem, tau_syn: s. area: under the current it leaves, in s times the model's unit of v; the membrane rises to
     area / (tau_mem - tau_syn) (exp(-t/tau_mem) - exp(-t/tau_syn)). steady: the membrane under one unit in every step
-    (or, without steps, one unit all the time).
+    (or, without steps, one unit all the time). jump: whether the model has a jump where the current is.
     """
 
     tau_mem: Float
     tau_syn: Float
     area: Float
     steady: Float
+    jump: bool = False
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -99,7 +100,11 @@ def _sampled(node: Any, semantics: Semantics, dt_ns: int, synapse_s: float) -> R
         if not p.has_current:
             tau_syn = np.minimum(synapse_s, tau_mem / 4)
             return Response(
-                tau_mem=tau_mem, tau_syn=tau_syn, area=p.gain / _peak(tau_mem, tau_syn), steady=p.gain / (1 - b)
+                tau_mem=tau_mem,
+                tau_syn=tau_syn,
+                area=p.gain / _peak(tau_mem, tau_syn),
+                steady=p.gain / (1 - b),
+                jump=True,
             )
         tau_syn = dt / np.log(1 / a)
         late = p.rule.jump == "before" and p.rule.membrane_sees == "decayed"
@@ -114,6 +119,7 @@ def _sampled(node: Any, semantics: Semantics, dt_ns: int, synapse_s: float) -> R
             tau_syn=np.where(jump, short, tau_syn),
             area=area,
             steady=first / (1 - a) / (1 - b),
+            jump=bool(jump.any()),
         )
 
 
@@ -126,7 +132,11 @@ def _flowing(node: Any, semantics: Semantics, synapse_s: float) -> Response:
             tau_mem = np.asarray(node.tau, np.float64).ravel() * unit
             tau_syn = np.minimum(synapse_s, tau_mem / 4)
             return Response(
-                tau_mem=tau_mem, tau_syn=tau_syn, area=r * unit / tau_mem / _peak(tau_mem, tau_syn), steady=r
+                tau_mem=tau_mem,
+                tau_syn=tau_syn,
+                area=r * unit / tau_mem / _peak(tau_mem, tau_syn),
+                steady=r,
+                jump=True,
             )
         tau_mem, tau_syn = (np.asarray(t, np.float64).ravel() * unit for t in (node.tau_mem, node.tau_syn))
         w_in = np.asarray(node.w_in, np.float64).ravel()
@@ -175,12 +185,19 @@ class Reader:
         edges = [(p.source, p.target) for into in self.incoming.values() for p in into if p.target in names]
         member = graph.components(names, edges)
         late = dict.fromkeys(member.values(), 0)
-        own = {n: int(isinstance(self.model.nodes[n], nodes.CubaLIF) and self.dt_ns is not None) for n in names}
+        own = {name: self._half_steps(self.model.nodes[name]) for name in names}
         for _ in late:
             for source, target in edges:
                 if member[source] != member[target]:
                     late[member[target]] = max(late[member[target]], late[member[source]] + own[source])
         return {name: late[member[name]] + own[name] for name in names}
+
+    def _half_steps(self, node: Any) -> int:
+        if self.dt_ns is None or not isinstance(node, nodes.CubaLIF):
+            return 0
+        rule = self.model.semantics.rule(node)
+        # a membrane that sees a current before its jump answers a whole step later; the chip does not
+        return -1 if rule.jump == "after" and rule.membrane_sees == "undecayed" else 1
 
     # --- neurons -------------------------------------------------------------------------------------------------
 
@@ -197,7 +214,6 @@ class Reader:
         if len(self.notes.refused) > before:
             return
         made = response(node, self.model.semantics, self.dt_ns, self.options.synapse_s)
-        jump = isinstance(node, nodes.LIF) or (self.dt_ns is not None and (made.tau_syn == made.tau_mem / 4).any())
         for field, tau in (("tau_syn", made.tau_syn), ("tau_mem", made.tau_mem)):
             if not (np.isfinite(tau) & (tau > 0)).all():
                 word = "tau" if isinstance(node, nodes.LIF) else field
@@ -205,7 +221,7 @@ class Reader:
                 reason = "no time constant of the chip: every current of it leaks, and takes its time"
                 self.notes.refuse(node.name, word, reason, wanted=worst, limit="> 0 s, finite")
                 return
-        if jump:
+        if made.jump:
             reason = "input arrives through a synaptic current"
             self.notes.approximated(
                 "synapse", node.name, "synapse", reason, "a jump", f"tau_syn {float(made.tau_syn.max()):g} s"

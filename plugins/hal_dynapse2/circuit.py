@@ -1,4 +1,4 @@
-"""Numbers of the circuits that no register holds: capacitances and constants of the process, and what follows from them.
+"""Numbers of the circuits that no register holds: capacitances, constants of the process, and what the mapper aims at.
 
 Source: the defaults of rockpool 3.1.0's `lookup` and of its `DynapSim` module. Measured chips differ from all of them
 (`mismatch`); the open-neuromorphic page gives 7.7 pF where they have 3 pF.

@@ -19,8 +19,8 @@ from hal_dynapse2.limits import CAM_ENTRIES, CORES, MAX_GRID, NEURONS, TAGS
 class Dynapse2MapOptions(config.MapOptions):
     """What a user may ask of the mapper.
 
-    `approximate` may name: synapse (LIF neurons, whose input jumps: by a short synaptic current), reset (reset rules the
-    chip lacks), delays (the chip has none), time_constants (as near as the bias generator comes).
+    `approximate` may name: synapse (LIF neurons, whose input jumps: by a short synaptic current), reset (reset rules
+    the chip lacks), delays (the chip has none), time_constants (as near as the bias generator comes).
     """
 
     approximations: ClassVar[tuple[str, ...]] = ("synapse", "reset", "delays", "time_constants")
@@ -37,7 +37,7 @@ class Dynapse2MapOptions(config.MapOptions):
     )
     iscale: float | None = setting(
         None,
-        doc="base current per unit of weight; None: so that thresholds lie at 1e-7 A, or as near as base currents allow",
+        doc="base current per unit of weight; None: thresholds at 1e-7 A, or as near as base currents allow",
         unit="A",
         minimum=1e-15,
         maximum=1e-3,
