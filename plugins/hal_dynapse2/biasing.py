@@ -9,7 +9,7 @@ its current has the area Igain_syn / Itau_syn * Iw * t_pulse, and enters the mem
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import numpy as np
@@ -69,12 +69,19 @@ class _Currents:
 
 
 def settle(
-    given: ParameterSet, areas: Float, excites: NDArray[np.bool_], *, iscale: float | None, entries: int, seed: int
+    given: ParameterSet,
+    areas: Float,
+    excites: NDArray[np.bool_],
+    forced: NDArray[np.int64],
+    *,
+    iscale: float | None,
+    entries: int,
+    seed: int,
 ) -> Core:
     """Set a core and choose the masks.
 
-    areas: (synapses,) > 0, thresholds at 1. iscale: base current per unit of area, None to choose. entries: CAM entries
-    one synapse may take.
+    areas: (synapses,) > 0, thresholds at 1. forced: (synapses,) codes set by hand, -1 for none. iscale: base current per
+    unit of area, None to choose. entries: CAM entries one synapse may take.
     """
     currents = _Currents()
     itau = currents.set("Itau_mem", float(biases.time_current(given.tau_mem, circuit.C_MEM)))
@@ -103,12 +110,16 @@ def settle(
         aim = circuit.SPKTHR
     spkthr = currents.set("Ispkthr", aim)
     unit = per_ampere / spkthr
-    masks, levels, error = _weights(currents, magnitudes, fitted, unit, entries)
+    masks, levels, error = _weights(currents, magnitudes, forced, fitted, unit, entries)
     drive = currents.set("Idc", given.drive * spkthr / gain) * gain / spkthr if given.drive else 0.0
     if not given.drive:
         currents.set("Idc", 0.0)
+    coarse, fine, asked, wanted = _columns(currents)
     return Core(
-        **_columns(currents),
+        coarse=coarse,
+        fine=fine,
+        asked=asked,
+        wanted=wanted,
         masks=masks,
         areas=np.where(excites, levels, levels * unequal),
         tau_mem=float(biases.time_constant(itau, circuit.C_MEM)),
@@ -129,33 +140,40 @@ def _adaptation(currents: _Currents) -> None:
 
 
 def _weights(
-    currents: _Currents, magnitudes: Float, fitted: quantise.Quantised, unit: float, entries: int
+    currents: _Currents,
+    magnitudes: Float,
+    forced: NDArray[np.int64],
+    fitted: quantise.Quantised,
+    unit: float,
+    entries: int,
 ) -> tuple[NDArray[np.uint8], Float, float]:
     """Masks, what they come to, and the error; base currents are rounded first, the masks chosen again after that."""
     if not magnitudes.any():
         for k, base in enumerate(circuit.BASES):
             currents.set(f"Iw_{k}", base)
         return np.zeros((magnitudes.size, entries), np.uint8), np.zeros_like(magnitudes), 0.0
-    base = np.array([currents.set(f"Iw_{k}", float(b) / unit) for k, b in enumerate(fitted.base)]) * unit
-    made = quantise.refit(base, magnitudes)
+    rounded = np.array([currents.set(f"Iw_{k}", float(b) / unit) for k, b in enumerate(fitted.base)]) * unit
+    made = quantise.refit(rounded, magnitudes)
     masks = np.zeros((magnitudes.size, entries), np.uint8)
-    masks[:, 0] = made.codes
+    masks[:, 0] = np.where(forced >= 0, forced, made.codes)
+    made = quantise.Quantised.of(rounded, masks[:, 0], magnitudes)
     return masks, made.realised, made.relative_rmse
 
 
-def _columns(currents: _Currents) -> dict[str, NDArray[np.generic]]:
+def _columns(currents: _Currents) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], Float]:
+    """Coarse, fine, asked, wanted."""
     size = len(PARAMETERS)
-    columns = {
-        "coarse": np.zeros(size, np.int64),
-        "fine": np.zeros(size, np.int64),
-        "asked": np.zeros(size, bool),
-        "wanted": np.zeros(size),
-    }
+    coarse, fine, asked, wanted = (
+        np.zeros(size, np.int64),
+        np.zeros(size, np.int64),
+        np.zeros(size, bool),
+        np.zeros(size),
+    )
     for name, made in currents.entries.items():
         at = PARAMETERS.index(SIMULATOR_NAMES[name])
-        columns["coarse"][at], columns["fine"][at] = int(made.coarse), int(made.fine)
-        columns["asked"][at], columns["wanted"][at] = True, currents.wanted[name]
-    return columns
+        coarse[at], fine[at] = int(made.coarse), int(made.fine)
+        asked[at], wanted[at] = True, currents.wanted[name]
+    return coarse, fine, asked, wanted
 
 
 def _notes(currents: _Currents, given: ParameterSet) -> tuple[Note, ...]:
@@ -166,16 +184,18 @@ def _notes(currents: _Currents, given: ParameterSet) -> tuple[Note, ...]:
     return tuple(note for note in notes if note.parameter not in off | unused or note.verdict is not Verdict.ZERO)
 
 
-def base_currents(coarse: NDArray[np.integer], fine: NDArray[np.integer]) -> Float:
+def base_currents(coarse: NDArray[np.integer[Any]], fine: NDArray[np.integer[Any]]) -> Float:
     """(c, 4) A of cores' base currents, from their registers."""
     return np.stack([_actual(name, coarse, fine) for name in WEIGHT_PARAMETERS], axis=-1)
 
 
-def _actual(name: str, coarse: NDArray[np.integer], fine: NDArray[np.integer]) -> Float:
+def _actual(name: str, coarse: NDArray[np.integer[Any]], fine: NDArray[np.integer[Any]]) -> Float:
     at = PARAMETERS.index(name)
     return biases.actual(name, coarse[:, at], fine[:, at])
 
 
-def realised(coarse: NDArray[np.integer], fine: NDArray[np.integer], names: Sequence[str]) -> dict[str, Float]:
+def realised(
+    coarse: NDArray[np.integer[Any]], fine: NDArray[np.integer[Any]], names: Sequence[str]
+) -> dict[str, Float]:
     """(c,) A of cores' currents by the names of the equations, from their registers."""
     return {name: _actual(SIMULATOR_NAMES[name], coarse, fine) for name in names}

@@ -1,9 +1,9 @@
 """From a model to neurons as the chip has them, whatever core they will be on: time constants, drives, thresholds at 1.
 
-The model's rule is discrete: i' = a i + x, v' = b v + i', or a variant of it. k steps after an event the membrane is at
-c (b^(k+1) - a^(k+1)), and two exponentials through the same points are what a current of tau_syn leaves on a membrane
-of tau_mem, with a = exp(-dt/tau_syn) and b = exp(-dt/tau_mem): so the chip's subthreshold membrane is the model's at the
-end of every step. A spike stands somewhere in its step: half a step later than the model's stamp, on average.
+The model's rule is discrete: i' = a i + x, v' = b v + i', or a variant of it. k steps after an event the membrane
+is at c (b^(k+1) - a^(k+1)), and two exponentials through the same points are what a current of tau_syn leaves on a membrane
+of tau_mem, with a = exp(-dt/tau_syn) and b = exp(-dt/tau_mem): so below its threshold the chip's membrane is the
+model's at the end of every step. A spike stands somewhere in its step: half a step later than the model's stamp, on average.
 """
 
 from __future__ import annotations
@@ -152,11 +152,10 @@ def _peak(tau_mem: Float, tau_syn: Float) -> Float:
 class Reader:
     """Reads a model's populations and collects findings."""
 
-    def __init__(self, model: Model, options: Dynapse2MapOptions, clocked: bool) -> None:
+    def __init__(self, model: Model, options: Dynapse2MapOptions) -> None:
         self.model, self.options = model, options
         self.dt_ns = model.semantics.dt_ns
         self.notes = Notes(frozenset(options.approximate))
-        self.clocked = clocked
         self.incoming: dict[str, list[Projection]] = {}
         for projection in model.projections():
             self.incoming.setdefault(projection.target, []).append(projection)
