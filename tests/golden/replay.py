@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import replay_dynapcnn
+import replay_dynapse2_alloc
 import replay_dynapse2_bias
 import replay_dynapse2_quant
 import replay_events
@@ -27,8 +28,15 @@ from comparison import Comparison, UnreadableError
 from hal.errors import HalError
 
 FORMATS = (
-    *(replay_dynapcnn, replay_nir, replay_loihi, replay_loihi_tables, replay_xylo),
-    *(replay_dynapse2_bias, replay_dynapse2_quant, replay_events),
+    replay_dynapcnn,
+    replay_nir,
+    replay_loihi,
+    replay_loihi_tables,
+    replay_xylo,
+    replay_dynapse2_alloc,
+    replay_dynapse2_bias,
+    replay_dynapse2_quant,
+    replay_events,
 )
 
 

@@ -23,6 +23,7 @@ DYNAPSE2 = ("bias_generator", "quant_n8_normal", "quant_n32_normal", "quant_n40_
 FILES = [
     *sorted((*HERE.glob("nir/*.npz"), *HERE.glob("nir/bad/*.nir"), *HERE.glob("dynapcnn/*.npz"))),
     *(HERE / "loihi" / f"{name}.npz" for name in LOIHI),
+    *sorted(HERE.glob("dynapse2/alloc_*.npz")),
     *(HERE / "dynapse2" / f"{name}.npz" for name in DYNAPSE2),
     HERE / "events" / "dvs.csv",
     HERE / "events" / "dvs_tonic_dtype.npy",
@@ -38,7 +39,7 @@ def test_all_files_are_equal() -> None:
     done = run(*FILES)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(FILES)} of {len(FILES)} files equal" in done.stdout
-    assert len(FILES) >= 16 + 13 + 13 + 15 + 4 + 2
+    assert len(FILES) >= 16 + 13 + 13 + 15 + 4 + 4 + 2
 
 
 @pytest.fixture
@@ -169,3 +170,16 @@ def test_xylo_is_equal_with_its_plugin_and_without_it_says_what_to_install() -> 
         assert f"{len(files)} of {len(files)} files equal" in done.stdout
         assert "from NIR: spikes_out" in done.stdout
         assert "from registers: spikes_out" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["cam", "sram", "input_map"])
+def test_another_allocation_is_a_difference(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "alloc.npz"
+    shutil.copy(HERE / "dynapse2" / "alloc_rec_4core.npz", path)
+    with np.load(path) as file:
+        values = file[name].copy()
+    values.reshape(-1)[-1] += 1
+    rewrite(path, **{name: values})
+    done = run(path)
+    assert done.returncode == 1
+    assert "values, 1 differ" in done.stdout

@@ -1,9 +1,10 @@
 """Neurons that forget: what they answer, and stimuli that leave no doubt about it.
 
-    i' = a (i + x),  v' = b v + i',  a spike where v' >= threshold, which takes the threshold off
+    i' = a (i + x) or a i + x,  v' = b v + i',  a spike where v' >= threshold, which takes the threshold off, or all
 
-a and b are 1 - 1/tau with tau in steps, powers of two, so that all is exact in 64 bits. No weights and thresholds keep
-such sums apart for any stimulus; so an event is left out that would bring a neuron near its threshold, or near two.
+a and b are 1 - 1/tau with tau in steps, sums of powers of two, so that all is exact in 64 bits. No weights and
+thresholds keep such sums apart for any stimulus; so an event is left out that would bring a neuron near its threshold,
+or, where the threshold is taken off, near two.
 """
 
 from __future__ import annotations
@@ -18,17 +19,12 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-STRONG_FADING: Final = 9
-"""One event fires at once, by an eighth of the threshold, and what is left of it does not fire again."""
-WEAK_FADING: Final = 5
-"""One event comes to 0.8 of the threshold; two of one step, or of steps next to each other, fire once."""
 THRESHOLD: Final = 4.0
-MARGIN: Final = 0.08
-"""How far a membrane stays from the threshold, and from its double: 2 %, more than eight bits leave of a number."""
+"""Of every neuron of the suite."""
 AHEAD: Final = 8
 """Steps in which an event can still raise a membrane; after that currents are gone."""
 FORGET: Final = 24
-"""Steps after which a strong event and its like do not add up: what is left of one is below MARGIN."""
+"""Steps after which a strong event and its like do not add up: what is left of one is below every margin."""
 DENSITY: Final = 0.8
 """Share of the steps in which an event is tried."""
 
@@ -40,15 +36,32 @@ PAUSE: Final = 40
 
 @attrs.frozen(kw_only=True)
 class Fading:
-    """Shares of a membrane and of a current that are left after a step."""
+    """Shares of a membrane and of a current that are left after a step, and what else the rule says.
+
+    margin: how far a membrane stays from the threshold. before: an event enters the current before that decays.
+    subtract: a spike takes the threshold off; else the membrane is 0 after it. floor: the membrane's lower bound.
+    """
 
     membrane: float
     current: float
+    margin: float
+    before: bool
+    subtract: bool
+    floor: float
 
     @classmethod
-    def of(cls, constants: Mapping[str, float]) -> Fading:
+    def of(
+        cls, constants: Mapping[str, float], margin: float, *, before: bool, subtract: bool, floor: float | None
+    ) -> Fading:
         """From time constants in steps."""
-        return cls(membrane=1.0 - 1.0 / constants["tau_mem"], current=1.0 - 1.0 / constants["tau_syn"])
+        return cls(
+            membrane=1.0 - 1.0 / constants["tau_mem"],
+            current=1.0 - 1.0 / constants["tau_syn"],
+            margin=margin,
+            before=before,
+            subtract=subtract,
+            floor=-np.inf if floor is None else floor,
+        )
 
     def __call__(self, given: Counts, weight: Floats) -> Counts:
         """Spikes (T, out) of one layer fed with spikes (T, in)."""
@@ -58,17 +71,25 @@ class Fading:
             i, v, spikes[k] = self.step(i, v, weight @ row)
         return spikes
 
+    def _current(self, i: Floats, x: Floats) -> Floats:
+        return self.current * (i + x) if self.before else self.current * i + x
+
     def step(self, i: Floats, v: Floats, x: Floats) -> tuple[Floats, Floats, Counts]:
         """Currents, membranes and spikes after a step with input x."""
-        i = self.current * (i + x)
+        i = self._current(i, x)
         v = self.membrane * v + i
         n = np.maximum(np.floor(v / THRESHOLD), 0.0)
-        return i, v - THRESHOLD * n, n.astype(np.int64)
+        if not self.subtract:
+            n = np.minimum(n, 1.0)
+        v = v - THRESHOLD * n if self.subtract else np.where(n > 0, 0.0, v)
+        return i, np.maximum(v, self.floor), n.astype(np.int64)
 
     def near(self, i: Floats, v: Floats, x: Floats) -> NDArray[np.bool_]:
         """(B,): whether any neuron (B, n) comes near its threshold in this step, or is worth two spikes."""
-        reached = self.membrane * v + self.current * (i + x)
-        doubtful = (np.abs(reached - THRESHOLD) < MARGIN) | (reached > 2 * THRESHOLD - MARGIN)
+        reached = self.membrane * v + self._current(i, x)
+        doubtful = np.abs(reached - THRESHOLD) < self.margin
+        if self.subtract:
+            doubtful |= reached > 2 * THRESHOLD - self.margin
         return np.asarray(doubtful.any(axis=-1))
 
 

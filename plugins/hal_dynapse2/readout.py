@@ -1,0 +1,73 @@
+"""Events as the host receives them, and which neuron they tell of.
+
+The hops of an event count up, one per chip it crosses, so an event that leaves the grid arrives with the position of
+its chip plus the hops it was sent with: (x_hop, y_hop) = (x - 7, y + y_hop). The public scripts of boards decode a row
+of chips in this way. Assumption, for want of a source: rows of chips count in y_hop as columns do in x_hop.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from hal_dynapse2.limits import CONTROL_TAG, CORES, MAX_GRID, MONITOR_HOP, NEURONS
+
+Ints = NDArray[Any]
+
+NEURON: Final = 0
+ECHO: Final = 1
+"""A copy of an event that the host sent: from its own column, or with a tag of the virtual cores 4..7."""
+CONTROL: Final = 2
+"""The control event sent back by the FPGA."""
+UNKNOWN: Final = 3
+"""From no chip of the grid, or in no convention."""
+
+
+@attrs.frozen(eq=False)
+class Decoded:
+    """(k,) each. kind: NEURON, ECHO, CONTROL or UNKNOWN; chip, core, neuron: -1 where it is no neuron's."""
+
+    kind: Ints
+    chip: Ints
+    core: Ints
+    neuron: Ints
+
+
+def monitor_y_hop(y: Ints) -> Ints:
+    """The y_hop of monitors of chips in rows y: what arrives differs for each row 0..7.
+
+    0 for row 0, as in the scripts; -7 for rows 1..6, seen as -6..-1; -6 for row 7, seen as 1, as -7 would be seen as
+    row 0.
+    """
+    rows = np.asarray(y).astype(np.int64)
+    return np.where(rows == 0, 0, np.where(rows < MAX_GRID, MONITOR_HOP, MONITOR_HOP + 1))
+
+
+def decode(x_hop: Ints, y_hop: Ints, tag: Ints, x: Ints, y: Ints) -> Decoded:
+    """Which neuron events tell of, or what else they are. x, y: (chips,) positions, as in the configuration.
+
+    x_hop, y_hop, tag: (k,) as received.
+    """
+    dx, dy, tags = (np.asarray(values).astype(np.int64) for values in (x_hop, y_hop, tag))
+    side = MAX_GRID + 1
+    chip_at = np.full((side, side), -1, np.int64)
+    chip_at[x, y] = np.arange(np.asarray(x).size)
+    column = dx - MONITOR_HOP
+    row_of = np.full(2 * side + 1, -1, np.int64)
+    rows = np.arange(side)
+    row_of[rows + monitor_y_hop(rows) + side] = rows
+    row = row_of[np.clip(dy, -side, side) + side]
+    inside = (column >= 0) & (column < side) & (row >= 0)
+    chip = np.where(inside, chip_at[np.clip(column, 0, side - 1), row], -1)
+    core, neuron = np.divmod(tags, NEURONS)
+    kind = np.where(chip >= 0, NEURON, UNKNOWN)
+    kind[(core >= CORES) | (column == 0)] = ECHO
+    # sent with hops (-7, -7) or (-1, -1), depending on the tool; 1024 is a control tag of the scripts with (-1, -1)
+    kind[(tags == CONTROL_TAG) | ((tags == CORES * NEURONS) & (dx == -1) & (dy == -1))] = CONTROL
+    none = kind != NEURON
+    for values in (chip, core, neuron):
+        values[none] = -1
+    return Decoded(kind, chip, core, neuron)
