@@ -110,9 +110,8 @@ def nearest_codes(base: Float, magnitudes: Float) -> Codes:
     order = np.lexsort((np.arange(LEVELS), _BITS, level))
     rising, place = np.unique(level[order], return_index=True)
     middle = rising[:-1] + np.diff(rising) / 2
-    codes: Codes = order[place][np.searchsorted(middle, magnitudes, side="right")].astype(np.uint8)
-    codes[magnitudes == 0] = 0
-    return codes
+    codes = order[place][np.searchsorted(middle, magnitudes, side="right")]
+    return np.where(magnitudes == 0, 0, codes).astype(np.uint8)
 
 
 def force(codes: ArrayLike, signs: ArrayLike, forced: Iterable[Forced]) -> tuple[Codes, Signs]:
