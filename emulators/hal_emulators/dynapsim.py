@@ -19,7 +19,8 @@ Ix' = max(Ix, Io), tau_x = Ut C_x/(kappa Itau_x'), t_pulse = Vth C_pulse/Ipulse 
 Everything is float32, rounded where the compiled code of rockpool 3.1.0 (jax 0.10.2, CPU) rounds it for parameters that
 are the same in all neurons: what does not change is computed once, with exp rounded correctly, and some products are
 added without a rounding of their own. Its states are met bit for bit then, but for the order of sums: here a sum goes
-by source in ascending order, inputs and neurons apart. Work is n per step and one addition per synapse that a spike meets.
+by source in ascending order, inputs and neurons apart. Work is n per step and one addition per synapse that a spike
+meets.
 """
 
 from __future__ import annotations
