@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import replay_dynapcnn
+import replay_dynapse2_dynamics
 import replay_events
 import replay_loihi
 import replay_loihi_tables
@@ -24,7 +25,15 @@ from comparison import Comparison, UnreadableError
 
 from hal.errors import HalError
 
-FORMATS = (replay_dynapcnn, replay_nir, replay_loihi, replay_loihi_tables, replay_xylo, replay_events)
+FORMATS = (
+    replay_dynapcnn,
+    replay_nir,
+    replay_loihi,
+    replay_loihi_tables,
+    replay_xylo,
+    replay_dynapse2_dynamics,
+    replay_events,
+)
 
 
 def replay(path: Path, semantics: Path | None = None) -> list[Comparison]:

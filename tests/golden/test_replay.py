@@ -22,6 +22,7 @@ LOIHI = (
 FILES = [
     *sorted((*HERE.glob("nir/*.npz"), *HERE.glob("nir/bad/*.nir"), *HERE.glob("dynapcnn/*.npz"))),
     *(HERE / "loihi" / f"{name}.npz" for name in LOIHI),
+    *sorted(HERE.glob("dynapse2/dyn_*.npz")),
     HERE / "events" / "dvs.csv",
     HERE / "events" / "dvs_tonic_dtype.npy",
 ]
@@ -36,7 +37,7 @@ def test_all_files_are_equal() -> None:
     done = run(*FILES)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(FILES)} of {len(FILES)} files equal" in done.stdout
-    assert len(FILES) >= 16 + 13 + 13 + 15 + 2
+    assert len(FILES) >= 16 + 13 + 13 + 15 + 7 + 2
 
 
 @pytest.fixture
@@ -133,6 +134,19 @@ def test_a_changed_voltage_of_loihi_is_a_difference_on_the_device(name: str, how
     done = run(tmp_path / f"{name}.npz")
     assert done.returncode == 1
     assert f"device, {how}: final v: {v.size} values, 1 differ" in done.stdout
+
+
+def test_one_more_spike_of_dynapse2_is_a_difference(tmp_path: Path) -> None:
+    shutil.copy(HERE / "dynapse2" / "dyn_single.npz", tmp_path / "any_name.npz")
+    with np.load(tmp_path / "any_name.npz") as file:
+        spikes, imem = file["spikes"].copy(), file["imem"].copy()
+    spikes[np.flatnonzero(spikes)[0], 0] += 1
+    imem[50] += 1.1e-10
+    rewrite(tmp_path / "any_name.npz", spikes=spikes, imem=imem)
+    done = run(tmp_path / "any_name.npz")
+    assert done.returncode == 1
+    assert "emulator: spike counts: 200 values, 1 differ" in done.stdout
+    assert "emulator: imem: 200 values, 1 differ" in done.stdout
 
 
 XYLO = HERE.parents[1] / "examples" / "third_party" / "hal_xylo" / "tests" / "golden"
