@@ -10,6 +10,13 @@ from typing import Any
 
 __all__ = ["Peer"]
 
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NPROC": "1",  # the threads jax starts
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+}
+
 SCRIPTS = Path(__file__).parent / "peers"
 
 
@@ -17,7 +24,7 @@ class Peer:
     """`python SCRIPT PATH`: says who it is, then a line of JSON, with wall_s, for every line it is given."""
 
     def __init__(self, python: str, script: str, path: Path) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        environment = os.environ | ONE_THREAD
         environment.pop("PYTHONPATH", None)
         command = [python, str(SCRIPTS / script), str(path)]
         self.process = subprocess.Popen(

@@ -54,14 +54,14 @@ def network(
     """Weights of inputs (n_in, n) and of neurons (n, n): so many connections end on every neuron.
 
     Sizes are uniform in 0.5..1.5 times the scale; one neuron in five is inhibitory. Draw order: who inhibits, then for
-    every neuron its inputs, their weights, its sources, their weights (as the peer's published figures).
+    every neuron the sizes of its inputs, the inputs, its sources, their sizes (as the peer's published figures).
     """
     random = np.random.default_rng(seed)
     w_in, w_rec = np.zeros((n_in, n), np.float32), np.zeros((n, n), np.float32)
     sign = np.where(random.random(n) < 0.2, -1, 1)
     for target in range(n):
-        chosen = random.choice(n_in, k_in, replace=False)
-        w_in[chosen, target] = in_scale * random.uniform(0.5, 1.5, k_in)
+        sizes = random.uniform(0.5, 1.5, k_in)
+        w_in[random.choice(n_in, k_in, replace=False), target] = in_scale * sizes
         chosen = random.choice(n, k_rec, replace=False)
         w_rec[chosen, target] = rec_scale * random.uniform(0.5, 1.5, k_rec) * sign[chosen]
     return w_in, w_rec

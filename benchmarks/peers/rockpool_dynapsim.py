@@ -7,18 +7,10 @@ of spikes. Building, and a first run in which the code is compiled, are outside 
 """
 
 import json
-import logging
-import os
 import sys
 import time
-import warnings
 import zlib
 from importlib.metadata import version
-
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-os.environ["NPROC"] = "1"  # the number of threads jax starts
-warnings.simplefilter("ignore")
-logging.disable(logging.CRITICAL)
 
 import jax
 import numpy as np
