@@ -16,10 +16,11 @@ Ix' = max(Ix, Io), tau_x = Ut C_x/(kappa Itau_x'), t_pulse = Vth C_pulse/Ipulse 
     s      = max(ceil(ln(I_mem/Ispkthr)), 0): a count, not a flag
     s > 0: I_mem = Io, r = t_ref, V_mem stays at its peak; else r = max(r - dt, 0)
 
-(rockpool 3.1.0, whose spikes are met count for count where the network is not chaotic.) Every operation is rounded to
-float32. Weighted sums are collected in float64 by source in ascending order, those of inputs and of neurons apart, and
-rounded once: the peer's matrix product has an order of its own, and this is what all orders approximate. Work is n per
-step and one addition per synapse that a spike meets.
+Everything is float32, rounded where the compiled code of rockpool 3.1.0 (jax 0.10.2, CPU) rounds it for parameters that
+are the same in all neurons: what does not change is computed once, with exp rounded correctly, and some products are
+added without a rounding of their own. Its states are met bit for bit then, but for the order of sums: here a sum goes
+by source in ascending order, inputs and neurons apart. Work is n per step and one addition per synapse that a spike
+meets.
 """
 
 from __future__ import annotations

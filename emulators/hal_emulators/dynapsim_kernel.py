@@ -46,7 +46,6 @@ _SPIKE, _BAD = 1, 2  # bits of a lane's outcome
 _ANY_BAD = _BAD * 0x0101010101010101
 
 F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
 U32 = NDArray[np.uint32]
@@ -85,8 +84,8 @@ class Memory(NamedTuple):
 
     factors: F32  # (blocks, N_FACTORS, LANES), flat
     state: F32  # (blocks, N_STATES, LANES), flat
-    external: F64  # (blocks * LANES,): sums of the inputs' weights in this step
-    recurrent: F64  # (blocks * LANES,): sums of the weights of the spikes of the step before
+    external: F32  # (blocks * LANES,): sums of the inputs' weights in this step
+    recurrent: F32  # (blocks * LANES,): sums of the weights of the spikes of the step before
     outcome: NDArray[np.uint8]  # (LANES,), scratch
     scale: np.float32  # Iscale, A
     dt: np.float32  # s
@@ -137,13 +136,13 @@ def log32(x: np.float32) -> np.float32:
 
 @njit_inlined
 def _update(
-    p: F32, s: F32, external: F64, recurrent: F64, scale: np.float32, dt: np.float32, outcome: NDArray[np.uint8]
+    p: F32, s: F32, external: F32, recurrent: F32, scale: np.float32, dt: np.float32, outcome: NDArray[np.uint8]
 ) -> None:
     """One step of a block, in the order of the rule. `x if x < y else y` keeps what is not a number in view."""
     for i in range(LANES):
         dark, leak_mem, headroom = p[DARK * LANES + i], p[LEAK * LANES + i], p[HEADROOM * LANES + i]
         count, timer, imem = s[COUNT * LANES + i], s[TIMER * LANES + i], s[IMEM * LANES + i]
-        weighted = (np.float32(recurrent[i]) + np.float32(external[i])) * scale
+        weighted = (recurrent[i] + external[i]) * scale
         drive = p[GAIN_SYN * LANES + i] * weighted
         drive = dark if drive < dark else drive
         isyn = fma32(p[KEEP_SYN * LANES + i], s[ISYN * LANES + i], p[JUMP_SYN * LANES + i] * drive)
@@ -215,25 +214,25 @@ def _advance(memory: Memory, out: Output, n: int) -> int:
 
 
 @njit
-def _add_inputs(channel: I64, count: I64, wiring: Wiring, sums: F64) -> None:
+def _add_inputs(channel: I64, count: I64, wiring: Wiring, sums: F32) -> None:
     """Weights of the inputs' events to their targets, event after event."""
     for e in range(channel.size):
         first, last = wiring.in_ptr[channel[e]], wiring.in_ptr[channel[e] + 1]
         targets, weights = wiring.in_target[first:last], wiring.in_weight[first:last]
-        times = np.float64(count[e])
+        times = np.float32(count[e])
         for k in range(targets.size):
-            sums[targets[k]] += times * np.float64(weights[k])
+            sums[targets[k]] = fma32(times, weights[k], sums[targets[k]])
 
 
 @njit
-def _add_spikes(spikes: U32, counts: I32, wiring: Wiring, sums: F64) -> None:
+def _add_spikes(spikes: U32, counts: I32, wiring: Wiring, sums: F32) -> None:
     """Weights of the neurons' spikes to their targets, for the next step, neuron after neuron."""
     for e in range(spikes.size):
         first, last = wiring.rec_ptr[spikes[e]], wiring.rec_ptr[spikes[e] + np.uint32(1)]
         targets, weights = wiring.rec_target[first:last], wiring.rec_weight[first:last]
-        times = np.float64(counts[e])
+        times = np.float32(counts[e])
         for k in range(targets.size):
-            sums[targets[k]] += times * np.float64(weights[k])
+            sums[targets[k]] = fma32(times, weights[k], sums[targets[k]])
 
 
 @njit
