@@ -80,8 +80,8 @@ def settle(
 ) -> Core:
     """Set a core and choose the masks.
 
-    areas: (synapses,) > 0, thresholds at 1. forced: (synapses,) codes set by hand, -1 for none. iscale: base current per
-    unit of area, None to choose. entries: CAM entries one synapse may take.
+    areas: (synapses,) > 0, thresholds at 1. forced: (synapses,) codes set by hand, -1 for none. iscale: base current
+    per unit of area, None to choose. entries: CAM entries one synapse may take.
     """
     currents = _Currents()
     itau = currents.set("Itau_mem", float(biases.time_current(given.tau_mem, circuit.C_MEM)))

@@ -1,9 +1,9 @@
-"""From a model to neurons as the chip has them, whatever core they will be on: time constants, drives, thresholds at 1.
+"""From a model to neurons as the chip has them, on whatever core: time constants, drives, inputs; thresholds are 1.
 
-The model's rule is discrete: i' = a i + x, v' = b v + i', or a variant of it. k steps after an event the membrane
-is at c (b^(k+1) - a^(k+1)), and two exponentials through the same points are what a current of tau_syn leaves on a membrane
+The model's rule is discrete: i' = a i + x, v' = b v + i', or a variant of it. k steps after an event the membrane is at
+c (b^(k+1) - a^(k+1)), and two exponentials through the same points are what a current of tau_syn leaves on a membrane
 of tau_mem, with a = exp(-dt/tau_syn) and b = exp(-dt/tau_mem): so below its threshold the chip's membrane is the
-model's at the end of every step. A spike stands somewhere in its step: half a step later than the model's stamp, on average.
+model's at the end of every step. A spike stands somewhere in its step: on average half a step after the model's stamp.
 """
 
 from __future__ import annotations
@@ -270,12 +270,13 @@ class Reader:
 
     def _finite(self, node: Any, into: list[Projection]) -> None:
         for other in (node, *(part for p in into for part in p.path)):
-            values = [np.ravel(getattr(other, name)) for name in other.parameters]
-            bad = sum(int((~np.isfinite(value)).sum()) for value in values)
-            if bad:
-                self.notes.refuse(
-                    other.name, "parameters", "values that are not finite", wanted=bad, limit="finite numbers"
-                )
+            for name in other.parameters:
+                values = np.ravel(getattr(other, name))
+                bad = values[~np.isfinite(values)]
+                if bad.size:
+                    count = f" ({bad.size})" if bad.size > 1 else ""
+                    reason = f"values that are not finite{count}: every current of the chip leaks, and all are bounded"
+                    self.notes.refuse(other.name, name, reason, wanted=float(bad[0]), limit="finite numbers")
 
     def _bounds(self, name: str, into: list[Projection], rule: Any, v_reset: Float, drive: Float) -> None:
         """A membrane current has one lower bound: next to nothing, where it also starts again."""

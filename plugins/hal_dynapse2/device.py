@@ -57,18 +57,19 @@ class Dynapse2Device(Device):
         wanted = [Probe(p.variable, readout.rows(config, p), int(p.every_ns or 1)) for p in sampled]
         # every sample of a piece falls on the piece's own grid
         grid = math.lcm(*(probe.every_ns for probe in wanted)) if wanted else 1
+        pending = 0
         for start, length in self._pace.pieces(duration_ns, grid):
             low, high = np.searchsorted(when, (start, start + length))
             clock = self._chip.clock_ns
             result = self._chip.run(length, when[low:high] - start, channel[low:high], wanted)
             self._deliver(result, start, clock, recorder)
+            pending = result.packets_pending + result.pulses_pending
             for probe, trace in zip(sampled, result.traces, strict=True):
                 t = start + np.arange(len(trace)) * int(probe.every_ns or 1)
                 recorder.sample(probe.node, probe.variable, t, trace)
             recorder.advance(start + length)
         recorder.count("events_in", self._per_core(np.array([when.size])))
-        pending = [self._chip.packets_pending + self._chip.pulses_pending]
-        recorder.count("pending", self._per_core(np.array(pending)))
+        recorder.count("pending", self._per_core(np.array([pending])))
         for probe in probes:
             if probe.every_ns is None and duration_ns:
                 values = self._chip.state(probe.variable)[readout.rows(config, probe)]

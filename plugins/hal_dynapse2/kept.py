@@ -84,10 +84,9 @@ def about(cells: Sequence[Cells], settled: Settled, found: Synapses, notes: Note
             targets = settled.of_neuron[found.target] == k
             names = sorted({label.node.name for label in found.labels if targets[label.rows].any()})
             for name in names:
-                notes.say(
-                    "note", name, "quantisation", f"4-bit masks over the four base currents of {core_name(int(settled.numbers[k]))}",
-                    "weights as given", f"rms error {100 * core.error:.2g} %",
-                )  # fmt: skip
+                reason = f"4-bit masks over the four base currents of {core_name(int(settled.numbers[k]))}"
+                error = f"rms error {100 * core.error:.2g} %"
+                notes.say("note", name, "quantisation", reason, "weights as given", error)
 
 
 def _beyond(c: Cells, note: Note, place: str, notes: Notes) -> None:

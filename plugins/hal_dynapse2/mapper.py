@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
-from typing import Any
 
 import attrs
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from hal.events import Port, Probe
 from hal.fit import Finding, FitReport, FitRow
 from hal.mapper import Mapper, Plan
-from hal.mapping import Mapping, Placement, plain_fates
+from hal.mapping import Mapping, plain_fates
 from hal.model import Model
 from hal.notes import Notes
 from hal_dynapse2 import alike, kept, packing, registers, rows

@@ -14,11 +14,7 @@ from hal_dynapse2.config import MAX_CHIPS, Dynapse2Config
 from hal_dynapse2.options import Dynapse2MapOptions, Dynapse2OpenOptions, Dynapse2Profile, DynapsimOpenOptions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hal.device import Device
-    from hal.evidence import Evidence
-    from hal.mapping import Mapping
     from hal_dynapse2.mapper import Dynapse2Mapper
 
 HAL_PLUGIN_API = "1.0"

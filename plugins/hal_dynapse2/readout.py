@@ -18,6 +18,7 @@ from hal.mapping import Mapping
 from hal.probes import feeding
 from hal_dynapse2.config import Dynapse2Config
 from hal_dynapse2.limits import CONTROL_TAG, CORES, MAX_GRID, MONITOR_HOP, NEURONS
+from hal_dynapse2.routes import departures
 
 Ints = NDArray[Any]
 

@@ -101,8 +101,9 @@ def memories(
         elif isinstance(violation, FarHop):
             node = "" if violation.source < n_inputs else who(cells, violation.source - n_inputs)[0]
             reason = f"chip {violation.chip} is ({violation.x_hop}, {violation.y_hop}) chips away"
-            notes.refuse(node, "hops", reason, wanted=max(abs(violation.x_hop), abs(violation.y_hop)),
-                         limit=violation.limit, hint="place populations nearer to each other: option cores")  # fmt: skip
+            far = max(abs(violation.x_hop), abs(violation.y_hop))
+            hint = "place populations nearer to each other: option cores"
+            notes.refuse(node, "hops", reason, wanted=far, limit=violation.limit, hint=hint)
     for (name, kind), count in told.items():
         if count > MOST:
             what = "CAM" if kind is FanIn else "SRAM"

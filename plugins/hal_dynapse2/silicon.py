@@ -23,6 +23,10 @@ Float = NDArray[np.float64]
 
 I_SCALE: Final = 1e-8
 """What the simulator's weights are in units of, A; it cancels."""
+PLAIN: Final = (
+    "Itau_mem", "Igain_mem", "Iref", "Ipulse", "If_nmda", "Itau_ahp", "Igain_ahp", "Iw_ahp", "Ipulse_ahp"
+)  # fmt: skip
+"""Currents that both emulators have under the same name."""
 NEVER: Final = 1.0
 """Threshold of a neuron that is switched off, A: no membrane gets there."""
 
@@ -46,42 +50,31 @@ def currents(config: Dynapse2Config) -> dict[str, Float]:
 def neurons(config: Dynapse2Config) -> dpi.Neurons:
     """The chip's neurons, all as designed."""
     of = currents(config)
-    syn = {
-        kind: np.stack([of[f"{kind}_{name}"] for name in EMULATED], axis=1) for kind in ("Itau", "Igain")
-    }  # fmt: skip
-    plain = (
-        "Itau_mem",
-        "Igain_mem",
-        "Iref",
-        "Idc",
-        "Ipulse",
-        "If_nmda",
-        "Itau_ahp",
-        "Igain_ahp",
-        "Iw_ahp",
-        "Ipulse_ahp",
-    )
+    given: dict[str, Any] = {
+        "Io": circuit.IO,
+        "kappa_n": circuit.KAPPA_N,
+        "kappa_p": circuit.KAPPA_P,
+        "Ut": circuit.UT,
+        "Vth": circuit.VTH,
+        "C_mem": circuit.C_MEM,
+        "C_ref": circuit.C_REF,
+        "C_pulse": circuit.C_PULSE,
+        "C_ahp": circuit.C_AHP,
+        "C_pulse_ahp": circuit.C_PULSE_AHP,
+        "C_syn": circuit.C_SYN,
+    }
+    for kind in ("Itau", "Igain"):
+        given[f"{kind}_syn"] = np.stack([of[f"{kind}_{name}"] for name in EMULATED], axis=1)
     return dpi.Neurons(
         core=config.neurons.core_place,
         thresholded=config.neurons.latch("soif_type"),
         adaptation=config.neurons.latch("so_adaptation"),
         dc=config.neurons.latch("so_dc"),
-        Io=circuit.IO,
-        kappa_n=circuit.KAPPA_N,
-        kappa_p=circuit.KAPPA_P,
-        Ut=circuit.UT,
-        Vth=circuit.VTH,
-        C_mem=circuit.C_MEM,
-        C_ref=circuit.C_REF,
-        C_pulse=circuit.C_PULSE,
-        C_ahp=circuit.C_AHP,
-        C_pulse_ahp=circuit.C_PULSE_AHP,
-        C_syn=circuit.C_SYN,
-        Itau_syn=syn["Itau"],
-        Igain_syn=syn["Igain"],
         Iw=of["Iw"],
+        Idc=of["Idc"],
         Ispkthr=np.where(config.neurons.latch("soif_kill"), NEVER, of["Ispkthr"]),
-        **{name: of[name] for name in plain},
+        **given,
+        **{name: of[name] for name in PLAIN},
     )
 
 
@@ -130,27 +123,11 @@ def simulator(config: Dynapse2Config) -> dynapsim.DynapSim:
     if problems:
         raise ConfigError("the vendor's simulator cannot run that", problems=problems)
     of = currents(config)
-    plain = (
-        "Itau_mem",
-        "Igain_mem",
-        "Iref",
-        "Ispkthr",
-        "Ipulse",
-        "If_nmda",
-        "Itau_ahp",
-        "Igain_ahp",
-        "Iw_ahp",
-        "Ipulse_ahp",
-    )
-    given = dynapsim.Neurons(
-        Idc=np.where(config.neurons.latch("so_dc"), of["Idc"], circuit.IO),
-        Itau_syn=of["Itau_ampa"],
-        Igain_syn=of["Igain_ampa"],
-        C_syn=circuit.C_SYN[0],
-        **{name: of[name] for name in plain},
-    )
+    given: dict[str, Any] = {name: of[name] for name in (*PLAIN, "Ispkthr")}
+    given["Idc"] = np.where(config.neurons.latch("so_dc"), of["Idc"], circuit.IO)
+    given |= {"Itau_syn": of["Itau_ampa"], "Igain_syn": of["Igain_ampa"], "C_syn": circuit.C_SYN[0]}
     w_in, w_rec = _weights(found, of["Iw"])
-    return dynapsim.DynapSim(given, w_in, w_rec, dt_s=(config.step_ns or 1) * 1e-9, i_scale=I_SCALE)
+    return dynapsim.DynapSim(dynapsim.Neurons(**given), w_in, w_rec, dt_s=(config.step_ns or 1) * 1e-9, i_scale=I_SCALE)
 
 
 def _weights(found: Routes, base: Float) -> tuple[dynapsim.Synapses, dynapsim.Synapses]:

@@ -62,7 +62,7 @@ class DynapsimDevice(Device):
         recorder.count("events_in", self._whole(when.size))
         state = self._simulator.state()
         targets = np.diff(self._simulator.w_rec.indptr) > 0
-        recorder.count("pending", self._by_core(config, np.where(targets, state.count, 0)))
+        recorder.count("pending", self._by_core(config, np.where(targets, state.spikes, 0)))
         for probe in probes:
             if probe.every_ns is None and duration_ns:
                 values = getattr(state, probe.variable)[readout.rows(config, probe)]
