@@ -9,7 +9,7 @@ or, where the threshold is taken off, near two.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -38,30 +38,19 @@ PAUSE: Final = 40
 class Fading:
     """Shares of a membrane and of a current that are left after a step, and what else the rule says.
 
-    margin: how far a membrane stays from the threshold. before: an event enters the current before that decays.
-    subtract: a spike takes the threshold off; else the membrane is 0 after it. floor: the membrane's lower bound.
+    margin: how far a membrane stays from the threshold. most: how high one comes. before: an event enters the current
+    before that decays. subtract: a spike takes the threshold off; else the membrane is 0 after it. floor: the
+    membrane's lower bound. after: how high one comes in the step after a spike.
     """
 
     membrane: float
     current: float
     margin: float
+    most: float
     before: bool
     subtract: bool
     floor: float
-
-    @classmethod
-    def of(
-        cls, constants: Mapping[str, float], margin: float, *, before: bool, subtract: bool, floor: float | None
-    ) -> Fading:
-        """From time constants in steps."""
-        return cls(
-            membrane=1.0 - 1.0 / constants["tau_mem"],
-            current=1.0 - 1.0 / constants["tau_syn"],
-            margin=margin,
-            before=before,
-            subtract=subtract,
-            floor=-np.inf if floor is None else floor,
-        )
+    after: float
 
     def __call__(self, given: Counts, weight: Floats) -> Counts:
         """Spikes (T, out) of one layer fed with spikes (T, in)."""
@@ -84,12 +73,11 @@ class Fading:
         v = v - THRESHOLD * n if self.subtract else np.where(n > 0, 0.0, v)
         return i, np.maximum(v, self.floor), n.astype(np.int64)
 
-    def near(self, i: Floats, v: Floats, x: Floats) -> NDArray[np.bool_]:
-        """(B,): whether any neuron (B, n) comes near its threshold in this step, or is worth two spikes."""
+    def near(self, i: Floats, v: Floats, x: Floats, fired: Counts) -> NDArray[np.bool_]:
+        """(B,): whether any neuron (B, n) comes near its threshold in this step, or too high; fired: in the last."""
         reached = self.membrane * v + self._current(i, x)
-        doubtful = np.abs(reached - THRESHOLD) < self.margin
-        if self.subtract:
-            doubtful |= reached > 2 * THRESHOLD - self.margin
+        doubtful = (np.abs(reached - THRESHOLD) < self.margin) | (reached > self.most)
+        doubtful |= (fired > 0) & (reached > self.after)
         return np.asarray(doubtful.any(axis=-1))
 
 
@@ -101,25 +89,27 @@ class _Layers:
     weights: Sequence[Floats]
     i: list[Floats]
     v: list[Floats]
+    fired: list[Counts]
 
     @classmethod
     def at_rest(cls, fading: Fading, weights: Sequence[Floats]) -> _Layers:
         """One copy."""
-        return cls(fading, weights, *([np.zeros((1, len(w))) for w in weights] for _ in range(2)))
+        i, v = ([np.zeros((1, len(w))) for w in weights] for _ in range(2))
+        return cls(fading, weights, i, v, [np.zeros((1, len(w)), np.int64) for w in weights])
 
     def copies(self, count: int) -> _Layers:
         """The first copy, so many times."""
-        return _Layers(
-            self.fading, self.weights, *([np.repeat(x[:1], count, 0) for x in xs] for xs in (self.i, self.v))
-        )
+        i, v = ([np.repeat(x[:1], count, 0) for x in xs] for xs in (self.i, self.v))
+        return _Layers(self.fading, self.weights, i, v, [np.repeat(x[:1], count, 0) for x in self.fired])
 
     def step(self, given: Counts) -> NDArray[np.bool_]:
         """One step fed with (B, in) events; (B,) whether a neuron came near its threshold."""
         near = np.zeros(len(given), np.bool_)
         for k, weight in enumerate(self.weights):
             x = given @ weight.T
-            near |= self.fading.near(self.i[k], self.v[k], x)
+            near |= self.fading.near(self.i[k], self.v[k], x, self.fired[k])
             self.i[k], self.v[k], given = self.fading.step(self.i[k], self.v[k], x)
+            self.fired[k] = given
         return near
 
 

@@ -49,7 +49,8 @@ class Dialect:
     """One way to say what a neuron does after a spike, in words a device may or may not honour.
 
     strong, weak: weights of which one event fires, and of which two do, close together where neurons fade. margin: how
-    far the membranes of neurons that fade stay from their thresholds; None where all is exact for any stimulus.
+    far the membranes of neurons that fade stay from their thresholds; None where all is exact for any stimulus. most:
+    how high they come. after: how high one comes in the step after a spike.
     """
 
     label: str
@@ -59,6 +60,8 @@ class Dialect:
     strong: int
     weak: int = WEAK
     margin: float | None = None
+    most: float = np.inf
+    after: float = np.inf
 
     @property
     def fades(self) -> bool:
@@ -101,6 +104,7 @@ FADES: Final = Dialect(
     strong=9,
     weak=5,
     margin=0.08,
+    most=2 * THRESHOLD - 0.08,
 )
 """An event decays with the current before the membrane sees it, as on chips that shift and subtract.
 
@@ -117,12 +121,16 @@ FLOWS: Final = tuple(
         strong=5,
         weak=3,
         margin=0.4,
+        most=6.4,
+        after=0.75 * THRESHOLD,
     )
     for label, v_min in (("not below 0", 0.0), ("no lower bound", None))
 )
 """For devices that flow in time. With the time constants it goes with, a strong event crosses the threshold about the
 middle of its step, not at an end of it where two spikes could be told for one another, and by a fourth of the
-threshold; what is left of it comes to less than half. The margin is 10 %: analog values are not known better.
+threshold; what is left of it comes to less than half. The margin is 10 %: analog values are not known better. A neuron
+that is excited already would fire at the start of a step, with all of the event still to come after its spike; and one
+that is excited right after a spike has its dead time and what is left of the last event to tell it: neither is asked.
 """
 NEURONS: Final[tuple[tuple[str, str, Mapping[str, float], tuple[Dialect, ...]], ...]] = (
     ("neuron.if", "IF", {}, DIALECTS),
@@ -304,8 +312,16 @@ def make(neuron: str, constants: Mapping[str, float], dialect: Dialect, form: st
 def _fading(constants: Mapping[str, float], dialect: Dialect) -> Fading | None:
     if dialect.margin is None:
         return None
-    before, subtract = dialect is FADES, dialect.reset == "subtract"
-    return Fading.of(constants, dialect.margin, before=before, subtract=subtract, floor=dialect.v_min)
+    return Fading(
+        membrane=1.0 - 1.0 / constants["tau_mem"],
+        current=1.0 - 1.0 / constants["tau_syn"],
+        margin=dialect.margin,
+        most=dialect.most,
+        before=dialect is FADES,
+        subtract=dialect.reset == "subtract",
+        floor=-np.inf if dialect.v_min is None else dialect.v_min,
+        after=dialect.after,
+    )
 
 
 def shape_of(size: int, conv: bool) -> tuple[int, ...]:
