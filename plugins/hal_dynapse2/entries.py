@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hal.errors import ConfigError, Problem
+from hal_dynapse2.limits import CAM_ENTRIES
 from hal_dynapse2.quantise import Codes, Float, magnitudes_of, nearest_codes
 from hal_dynapse2.search import LEVELS, levels_of
 
-__all__ = ["CAM_ENTRIES", "Split", "split"]
+__all__ = ["Split", "split"]
 
-CAM_ENTRIES: Final = 64
-"""Per neuron, for all its connections (rockpool 3.1.0)."""
 _EXACT: Final = 3
 """All sums of so many levels are looked at; entries beyond them have the largest level."""
 
@@ -31,10 +30,6 @@ class Split:
     """S: how many entries each takes. 0: lost, or no connection."""
     realised: Float
     """S: what they sum up to, in the unit of the magnitudes."""
-
-    def __attrs_post_init__(self) -> None:
-        for array in (self.codes, self.used, self.realised):
-            array.setflags(write=False)
 
 
 def split(magnitudes: ArrayLike, base: ArrayLike, most_entries: int, *, tolerance: float = 0.0) -> Split:

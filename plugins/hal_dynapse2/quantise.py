@@ -120,11 +120,18 @@ def force(codes: ArrayLike, signs: ArrayLike, forced: Iterable[Forced]) -> tuple
     ConfigError, with every problem, for codes outside 0..15, places that do not exist, signs that are not +1 or -1, and
     for a connection made where the weight was 0 without a sign: it would have no dendrite and never act.
     """
-    made, dendrites = np.array(codes, np.uint8), np.array(signs, np.int8)
-    if made.shape != dendrites.shape:
-        problem = Problem("shapes differ", "signs", value=dendrites.shape, limit=made.shape)
-        raise ConfigError("codes and signs do not belong together", problems=[problem])
+    given, given_signs = np.asarray(codes), np.asarray(signs)
     problems = []
+    if given.shape != given_signs.shape:
+        problems.append(Problem("shapes differ", "signs", value=given_signs.shape, limit=given.shape))
+    for name, values, least, most in (("codes", given, 0, LEVELS - 1), ("signs", given_signs, -1, 1)):
+        wrong = ~np.isin(values, np.arange(least, most + 1))
+        if wrong.any():
+            what = f"{np.count_nonzero(wrong)} of {values.size} do not exist"
+            problems.append(Problem(what, name, value=values[wrong].flat[0], limit=f"{least}..{most}"))
+    if problems:
+        raise ConfigError("codes and signs that cannot be changed", problems=problems)
+    made, dendrites = given.astype(np.uint8), given_signs.astype(np.int8)
     for one in forced:
         found = _problems(one, made.shape)
         problems += found

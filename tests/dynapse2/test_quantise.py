@@ -232,7 +232,12 @@ def test_all_that_cannot_be_forced_is_named() -> None:
     ]
     assert caught.value.problems[-1].where == "code at (1, 1)"
     assert "sign=+1" in caught.value.problems[-1].hint
-    with pytest.raises(ConfigError, match="shapes differ"):
-        force(codes, np.zeros(3), [])
+    with pytest.raises(ConfigError) as caught:
+        force([[16, 1.5]], [2, 0, 1], [])
+    assert [(problem.where, problem.what, problem.value) for problem in caught.value.problems] == [
+        ("signs", "shapes differ", (3,)),
+        ("codes", "2 of 2 do not exist", 16),
+        ("signs", "1 of 3 do not exist", 2),
+    ]
     # no connection needs no dendrite
     assert not force(codes, signs, [Forced(index=(1, 1), code=0)])[0].any()
