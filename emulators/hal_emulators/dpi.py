@@ -134,14 +134,16 @@ class Chip:
     def reset(self) -> None:
         """As new, but for the stream: all currents at their dark currents, nothing under way, draws from the start."""
         n, items = self.neurons.core.size, self.neurons.core.size + self.n_cores
+        parameters = self.neurons.parameters(self.pull)
         state = np.zeros((n, soma.N_STATES))
+        state[:, soma.V] = parameters[:, soma.V_DARK]
         dark = self.neurons.Io[:, None]
         state[:, soma.CURRENT : soma.CURRENT + 5] = state[:, soma.TARGET : soma.TARGET + 5] = dark
-        state[:, soma.X], state[:, soma.STEP] = np.log(self.neurons.Io), soma.FIRST_STEP
+        state[:, soma.STEP] = soma.FIRST_STEP
         state[:, [soma.AHP_UNTIL, soma.TRIAL_T, soma.DOUBLE]] = np.inf
         shadow = np.full((n, 3), -1.0)
         self._memory = kernel.Memory(
-            p=self.neurons.parameters(self.pull),
+            p=parameters,
             s=state,
             shadow=shadow,
             counts=np.zeros((n, 4, 4), np.int32),

@@ -296,7 +296,7 @@ def _emit(n: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None
 def _fire(n: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None:
     """The membrane has reached the threshold: reset, held, adaptation switched on."""
     p, s = memory.p[n], memory.s[n]
-    s[soma.X], s[soma.HELD_UNTIL] = p[soma.XO], t + p[soma.T_REF]
+    s[soma.V], s[soma.HELD_UNTIL] = p[soma.V_DARK], t + p[soma.T_REF]
     if p[soma.AHP_TARGET] > p[soma.IO]:
         s[soma.TARGET + soma.AHP] = p[soma.AHP_TARGET]
         s[soma.AHP_UNTIL] = t + p[soma.T_AHP]
