@@ -8,8 +8,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from hal.errors import ConfigError, Problem
 from hal.mapping import Mapping
-from hal.notes import Notes
 from hal_dynapse2.allocator import Connections
 from hal_dynapse2.cells import Cells
 from hal_dynapse2.config import Dynapse2Config
@@ -20,29 +20,31 @@ from hal_dynapse2.rows import core_name
 
 Ints = NDArray[np.int64]
 
-_HINT = "map without like="
 
-
-def packed(like: Mapping, cells: Sequence[Cells], of: Ints, notes: Notes) -> Packing:
-    """The places of the earlier mapping, where the same populations are and no core needs two parameter sets."""
+def packed(like: Mapping, cells: Sequence[Cells], of: Ints) -> Packing:
+    """The places of the earlier mapping. ConfigError for other populations, and cores that need two parameter sets."""
     before: Dynapse2Config = like.config
     same = [(run.name, run.shape) for run in before.populations] == [(c.name, c.shape) for c in cells]
     if not same:
-        notes.refuse("", "like", "the populations are not those of that mapping", hint=_HINT)
-        nowhere = np.full(of.size, -1)
-        return Packing(Places(nowhere, nowhere, nowhere), None, ())
+        wanted = ", ".join(f"{c.name} {c.shape}" for c in cells)
+        there = ", ".join(f"{run.name} {run.shape}" for run in before.populations)
+        _refuse([Problem("the populations are not those of that mapping", "like", wanted, there)])
+    problems = []
     for core in np.unique(before.neurons.core_place).tolist():
         sets = np.unique(of[before.neurons.core_place == core]).size
         if sets > 1:
-            reason = f"{core_name(core)} would need {sets} parameter sets"
-            notes.refuse("", "like", reason, wanted=sets, limit=1, hint=_HINT)
+            problems.append(Problem("it would need several parameter sets", core_name(core), value=sets, limit=1))
+    _refuse(problems)
     neurons = before.neurons
     places = (column.astype(np.int64) for column in (neurons.chip, neurons.core, neurons.neuron))
     return Packing(Places(*places), None, ())
 
 
-def registers(like: Mapping, new: Dynapse2Config, wanted: Connections, notes: Notes) -> Dynapse2Config:
-    """The new registers with the entries of the earlier ones: what is no connection any more keeps its, with mask 0."""
+def registers(like: Mapping, new: Dynapse2Config, wanted: Connections) -> Dynapse2Config:
+    """The new registers with the entries of the earlier ones: what is no connection any more keeps its, with mask 0.
+
+    ConfigError for connections that have no entry there, and where other neurons are monitored.
+    """
     before: Dynapse2Config = like.config
     row, slot, source = _entries(before)
     free: dict[tuple[int, int], list[int]] = {}
@@ -57,16 +59,22 @@ def registers(like: Mapping, new: Dynapse2Config, wanted: Connections, notes: No
             continue
         at = entries.pop(0)
         mask[row[at], slot[at]], dendrite[row[at], slot[at]] = wanted.mask[k], wanted.dendrite[k]
+    problems = []
     if missing:
         first = ", ".join(f"{a} -> {b}" for a, b in missing[:3])
-        reason = f"{len(missing)} connections have no CAM entry there (source -> neuron: {first})"
-        notes.refuse("", "like", reason, hint=f"{_HINT}, or start from a model in which their weights are not 0")
-    if not np.array_equal(before.sram.core_mask[:, 0] > 0, new.sram.core_mask[:, 0] > 0) and not missing:
-        same = np.array_equal(_monitored(before), _monitored(new))
-        if not same:
-            notes.refuse("", "like", "other populations are recorded than there", hint="record the same")
+        what = "connections (source -> neuron) without a CAM entry there"
+        problems.append(Problem(what, "like", value=f"{len(missing)}: {first}", limit=0))
+    if not np.array_equal(_monitored(before), _monitored(new)):
+        problems.append(Problem("other neurons are recorded than there", "record"))
+    _refuse(problems)
     cam = attrs.evolve(before.cam, mask=mask, dendrite=dendrite)
     return attrs.evolve(new, cam=cam, sram=before.sram, host=before.host, chips=before.chips)
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        hint = "map without like=, or start from a mapping in which these weights are not 0"
+        raise ConfigError("map(like=) would have to move things", problems=problems, hint=hint)
 
 
 def _monitored(config: Dynapse2Config) -> NDArray[np.bool_]:

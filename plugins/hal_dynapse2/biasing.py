@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal_dynapse2 import biases, circuit, quantise
+from hal_dynapse2.base_currents import BaseCurrents, round_bases
 from hal_dynapse2.biases import Note, Verdict
 from hal_dynapse2.config import PARAMETERS
+from hal_dynapse2.entries import split
 from hal_dynapse2.parameters import SIMULATOR_NAMES, WEIGHT_PARAMETERS
 from hal_dynapse2.sets import ParameterSet
 
@@ -62,6 +64,19 @@ class _Currents:
         made = biases.nearest(SIMULATOR_NAMES[name], current)
         self.wanted[name], self.entries[name] = current, made
         return float(made.actual)
+
+    def take(self, name: str, made: BaseCurrents, k: int) -> None:
+        """The k-th of base currents that were rounded together."""
+        notes = tuple(note for note in made.notes if note.parameter == SIMULATOR_NAMES[name])
+        self.wanted[name] = float(made.wanted[k])
+        self.entries[name] = biases.Nearest(
+            parameter=SIMULATOR_NAMES[name],
+            wanted=made.wanted[k],
+            coarse=made.coarse[k],
+            fine=made.fine[k],
+            actual=made.actual[k],
+            notes=notes,
+        )
 
     def limit(self, name: str) -> float:
         """The largest that the mapper takes by itself."""
@@ -152,12 +167,16 @@ def _weights(
         for k, base in enumerate(circuit.BASES):
             currents.set(f"Iw_{k}", base)
         return np.zeros((magnitudes.size, entries), np.uint8), np.zeros_like(magnitudes), 0.0
-    rounded = np.array([currents.set(f"Iw_{k}", float(b) / unit) for k, b in enumerate(fitted.base)]) * unit
-    made = quantise.refit(rounded, magnitudes)
-    masks = np.zeros((magnitudes.size, entries), np.uint8)
-    masks[:, 0] = np.where(forced >= 0, forced, made.codes)
-    made = quantise.Quantised.of(rounded, masks[:, 0], magnitudes)
-    return masks, made.realised, made.relative_rmse
+    made = round_bases(fitted.base, magnitudes, 1 / unit)
+    for k in range(4):
+        currents.take(f"Iw_{k}", made, k)
+    bases = made.actual * unit
+    parts = split(magnitudes, bases, entries)
+    masks = np.where(forced[:, None] >= 0, 0, parts.codes)
+    masks[:, 0] = np.where(forced >= 0, forced, masks[:, 0])
+    areas = ((masks[:, :, None] >> np.arange(4)) & 1).sum(axis=1) @ bases
+    error = float(np.linalg.norm(areas - magnitudes) / np.linalg.norm(magnitudes))
+    return masks, areas, error
 
 
 def _columns(currents: _Currents) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], Float]:
@@ -179,9 +198,8 @@ def _columns(currents: _Currents) -> tuple[NDArray[np.int64], NDArray[np.int64],
 def _notes(currents: _Currents, given: ParameterSet) -> tuple[Note, ...]:
     """Currents that could not be set, but for those that are meant to be off."""
     off = {SIMULATOR_NAMES[name] for name in OFF if name != "Idc" or not given.drive}
-    unused = {SIMULATOR_NAMES[f"Iw_{k}"] for k in range(4) if currents.wanted[f"Iw_{k}"] == 0}
     notes = [note for made in currents.entries.values() for note in made.notes]
-    return tuple(note for note in notes if note.parameter not in off | unused or note.verdict is not Verdict.ZERO)
+    return tuple(note for note in notes if note.parameter not in off or note.verdict is not Verdict.ZERO)
 
 
 def base_currents(coarse: NDArray[np.integer[Any]], fine: NDArray[np.integer[Any]]) -> Float:

@@ -65,7 +65,7 @@ class Dynapse2Mapper(Mapper):
         sets, of = group(cells, options.tolerance, notes)
         grid = registers.grid(options.grid)
         found = synapses(model, cells)
-        packed = self._packed(cells, of, found, grid, options) if like is None else alike.packed(like, cells, of, notes)
+        packed = self._packed(cells, of, found, grid, options) if like is None else alike.packed(like, cells, of)
         made = rows.cores(packed, of, grid.x.size)
         if packed.shortage is not None or packed.faults or notes.refused:
             rows.faults(packed, cells, notes)
@@ -92,9 +92,7 @@ class Dynapse2Mapper(Mapper):
             model, cells, packed.places, grid, settled, allocation, record, exponential=options.exponential
         )
         if like is not None:
-            config = alike.registers(like, config, connections, notes)
-            if notes.refused:
-                return Plan(rows=made, findings=notes.findings)
+            config = alike.registers(like, config, connections)
         return Plan(
             rows=made,
             findings=notes.findings,

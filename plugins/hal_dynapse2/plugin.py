@@ -10,11 +10,14 @@ from hal.device import Clock, Column, DeviceSpec
 from hal.fit import Observable, Resource
 from hal.hookspecs import hookimpl
 from hal_dynapse2 import limits
-from hal_dynapse2.config import MAX_CHIPS, Dynapse2Config
+from hal_dynapse2.config import Dynapse2Config
 from hal_dynapse2.options import Dynapse2MapOptions, Dynapse2OpenOptions, Dynapse2Profile, DynapsimOpenOptions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hal.device import Device
+    from hal.mapping import Mapping
     from hal_dynapse2.mapper import Dynapse2Mapper
 
 HAL_PLUGIN_API = "1.0"
@@ -69,14 +72,15 @@ CHIP = DeviceSpec(
     open_options=Dynapse2OpenOptions,
     profile=Dynapse2Profile,
     placement_extras=(
-        Column(name="tag", unit="", meaning="what its events are sent with on the grid; -1: nobody there hears them"),
-        Column(name="monitor", unit="", meaning="tag with which its events reach the host; -1: they do not"),
+        Column(name="tag", unit="tag", meaning="what its events are sent with on the grid; -1: nobody there hears them"),
+        Column(name="monitor", unit="tag", meaning="tag with which its events reach the host; -1: they do not"),
     ),
     counters=(
         Column(name="queued_ns", unit="ns", meaning="time that events waited for a core's tag bus, summed"),
         Column(name="lost", unit="events", meaning="lost on the way (option lost_events)"),
     ),
     exports=("dynapse2-json",),
+    imports=("dynapse2-json",),
     approximates={"neuron.lif": "synapse"},
     vendor="samna",
     cores=limits.CORES,
@@ -133,4 +137,17 @@ def hal_open(spec: DeviceSpec, kind: str, serial: str | None, profile: Any, seed
     return Dynapse2Device(spec, kind=kind, serial=serial, profile=profile, seed=seed, options=options)
 
 
-__all__ = ["HAL_PLUGIN_API", "MAX_CHIPS", "hal_devices", "hal_mapper", "hal_open"]
+@hookimpl
+def hal_export(spec: DeviceSpec, mapping: Mapping, to: str) -> str:
+    """The registers as the vendor's configuration in JSON."""
+    from hal_dynapse2 import vendor_json
+
+    return vendor_json.write(mapping.config)
+
+
+@hookimpl
+def hal_import(spec: DeviceSpec, path: Path, format: str) -> Dynapse2Config:  # noqa: A002
+    """Registers from the vendor's JSON."""
+    from hal_dynapse2 import vendor_json
+
+    return vendor_json.read(path)

@@ -8,7 +8,6 @@ from typing import Any
 import attrs
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from hal.model import Model, Projection
 from hal_dynapse2.cells import Cells
@@ -91,4 +90,8 @@ def _label(p: Projection, row: Ints, column: Ints) -> tuple[Any, Ints] | None:
     if found is None:
         return None
     node, table = found
-    return node, np.asarray(csr_array(table)[row, column]).ravel().astype(np.int64) - 1
+    pairs = table.tocoo()
+    width = pairs.shape[1]
+    order = np.argsort(pairs.row.astype(np.int64) * width + pairs.col)
+    keys = (pairs.row.astype(np.int64) * width + pairs.col)[order]
+    return node, pairs.data[order][np.searchsorted(keys, row * width + column)].astype(np.int64) - 1
