@@ -76,6 +76,7 @@ class DeviceSpec:
 
     exports: formats of vendors' tools that `hal.export` writes, for which the family has the hook `hal_export`.
     why_no_exports: what `hal.export` says where there is no format.
+    imports: formats of vendors' tools that `hal.import_mapping` reads, for which the family has the hook `hal_import`.
     vendor: the package that drives the hardware, looked for by `hal.vendor` without importing it; empty without one.
     """
 
@@ -98,6 +99,7 @@ class DeviceSpec:
     loads: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
     why_no_exports: str = ""
+    imports: tuple[str, ...] = ()
     vendor: str = ""
     cores: int = 1
 
