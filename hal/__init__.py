@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Observable as Observable,
         Resource as Resource,
     )
+    from hal.importing import import_mapping as import_mapping
     from hal.mapper import Mapper as Mapper, Plan as Plan
     from hal.mapping import (
         Fate as Fate,
@@ -91,6 +92,7 @@ _NAMES: Final = {
     "hal.events": ("EVENT", "EventBatch", "Port", "Probe", "Signal", "events", "raster"),
     "hal.exporting": ("export",),
     "hal.fit": ("Finding", "FitReport", "FitRow", "Observable", "Resource"),
+    "hal.importing": ("import_mapping",),
     "hal.mapper": ("Mapper", "Plan"),
     "hal.mapping": ("Fate", "Losses", "Mapping", "Placement", "read_mapping"),
     "hal.model": ("Model", "Projection", "SemanticsWarning", "read_model"),

@@ -90,7 +90,11 @@ def hal_export(spec: DeviceSpec, mapping: Mapping, to: str) -> Any:
 
 @hookspec
 def hal_import(spec: DeviceSpec, path: Path, format: str) -> Any:  # noqa: A002
-    """The registers stored in a vendor's file, as an instance of `spec.config`. Optional. Since 1.0."""
+    """The registers stored in a vendor's file, as an instance of `spec.config`. Optional; goes with `spec.imports`.
+
+    path: of a file that is there. format: one of `spec.imports`, already checked. A file that is no such format, or
+    holds what the registers cannot, is a FormatError with every problem. Since 1.0.
+    """
     raise NotImplementedError
 
 

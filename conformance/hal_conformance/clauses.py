@@ -184,8 +184,8 @@ CLAUSES: Final = (
         "In the loop, by hand, for others",
         """`map(like=)` changes numbers and keeps places. Registers are adopted without a model, and edited by hand.
         A mapping is loaded by the device it was made for, and by those that say so. Vendors' formats are
-        written.""",
-        "MAP-009 MAP-010 MAP-015 MAP-016 ERR-003",
+        written, and read.""",
+        "MAP-009 MAP-010 MAP-015 MAP-016 MAP-017 ERR-003",
     ),
     _clause(
         "resets",

@@ -164,9 +164,15 @@ def _sampled(
     demand(signal.values.dtype == dtype, told)
     late = mapping.latency_ns.get(name, 0) // STEP_NS
     tolerance = TOLERANCE if ctx.spec.clock.kind == "clocked" else ROUGHLY
-    off = np.abs(signal.values[late:] - wanted[: len(wanted) - late]) > tolerance
-    if off.any():
-        row, column = (int(k) for k in np.argwhere(off)[0])
+
+    def off(late: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        return np.abs(signal.values[late:] - wanted[: len(wanted) - late]) > tolerance
+
+    if ctx.spec.clock.kind == "continuous" and not off(late + 1).any():
+        # spikes that stand within their step may be all in the next one a layer later
+        return
+    if off(late).any():
+        row, column = (int(k) for k in np.argwhere(off(late))[0])
         fail(
             f"{what}: {name!r} is {signal.values[late + row, column]:g} after step {row}, channel {column}; wanted "
             f"{wanted[row, column]:g}"

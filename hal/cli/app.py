@@ -241,6 +241,22 @@ def export(
     return partial(exporting.export, mapping, to, out, as_json=as_json)
 
 
+@app.command(name="import")
+def import_(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What a vendor's tool has written.")],
+    format_: Annotated[str, typer.Option("--from", metavar="FORMAT", help="Its format; see `hal info NAME`.")],
+    device: Annotated[
+        Text, typer.Option("--device", "-d", metavar="NAME", help="[default: the one device that reads the format]")
+    ] = None,
+    out: OutPath = None,
+    as_json: Json = False,
+) -> Job:
+    """Read a file of the chip vendor's tool as a mapping; show where everything is, and write the mapping."""
+    from hal.cli import importing
+
+    return partial(importing.import_, file, format_, device, out, as_json=as_json)
+
+
 @app.command()
 def conform(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A device; see `hal devices`.")],

@@ -59,7 +59,7 @@ def _class(spec: DeviceSpec, schema: str) -> type:
 
 def document(spec: DeviceSpec) -> dict[str, Any]:
     """The device as a JSON object."""
-    plain_fields = ("name", "family", "summary", "aliases", "kinds", "loads", "exports", "vendor", "cores")
+    plain_fields = ("name", "family", "summary", "aliases", "kinds", "loads", "exports", "imports", "vendor", "cores")
     listed = ("resources", "observables", "ports", "placement_extras", "counters")
     out: dict[str, Any] = {name: plain(getattr(spec, name)) for name in plain_fields}
     out["clock"] = attrs.asdict(spec.clock)
@@ -90,6 +90,7 @@ def _top(page: Page, spec: DeviceSpec) -> None:
         "ports": ", ".join(f"{port.name} ({shape(port.shape)}, {port.kind})" for port in spec.ports),
         "loads": ", ".join(spec.loads),
         "exports": ", ".join(spec.exports),
+        "imports": ", ".join(spec.imports),
         "vendor's package": spec.vendor,
     }
     for fact, text in facts.items():

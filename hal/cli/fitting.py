@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -72,13 +71,7 @@ def map_(given: resolve.ModelArguments, *, seed: int, record: Sequence[str], out
     from hal import registry
 
     if out is not None:
-        target = Path(out)
-        if target.is_dir() or not target.parent.is_dir():
-            what = "is a directory" if target.is_dir() else f"there is no directory {target.parent}"
-            raise BadUsageError(f"--out {out}: {what}", hint="give the name of a file, such as net.mapping")
-        if target.exists() and not resolve.is_mapping(target):
-            hint = "only a saved mapping is replaced; give another name"
-            raise BadUsageError(f"--out {out}: is there and is no saved mapping", hint=hint)
+        resolve.mapping_target(out)
     spec = resolve.device(given.device)
     options = resolve.map_options(given, spec)
     model = resolve.model(given)

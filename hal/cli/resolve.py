@@ -83,6 +83,17 @@ def is_mapping(path: Path) -> bool:
     return path.is_file() and zipfile.is_zipfile(path)
 
 
+def mapping_target(out: str) -> None:
+    """Refuse a name under which no mapping can be written, or something else lies."""
+    target = Path(out)
+    if target.is_dir() or not target.parent.is_dir():
+        what = "is a directory" if target.is_dir() else f"there is no directory {target.parent}"
+        raise BadUsageError(f"--out {out}: {what}", hint="give the name of a file, such as net.mapping")
+    if target.exists() and not is_mapping(target):
+        hint = "only a saved mapping is replaced; give another name"
+        raise BadUsageError(f"--out {out}: is there and is no saved mapping", hint=hint)
+
+
 def model(given: ModelArguments) -> Model:
     """The model with its semantics; one note when nobody said them."""
     from hal.model import read_model

@@ -8,6 +8,8 @@ BOTH = [
     ("rules-between", "CONF-004", {}),
     ("boards", "LOAD-007", {"kinds": "emulator, hardware"}),
     ("exports", "MAP-016", {"exports": "json"}),
+    ("exports", "MAP-017", {"imports": "none"}),
+    ("imports", "MAP-017", {"imports": "json"}),
     ("ticks", "RUN-018", {"steps": "250000 ns is off the quantum of 100000 ns, 20000000 ns"}),
     ("ticks", "STIM-005", {"quantum_ns": 100_000}),
     ("ported", "STIM-006", {"ports": "@x, @y"}),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +12,8 @@ import numpy as np
 
 import hal
 from hal import registry
-from hal.errors import CapabilityError, ConfigError, DeviceBusyError, OptionalDependencyError
+from hal.errors import CapabilityError, ConfigError, DeviceBusyError, FormatError, OptionalDependencyError
+from hal.events import Records
 from hal.recorder import ArrowRecorder
 from hal.vendor import look
 from hal_conformance.checks.honesty import Bench, said
@@ -137,6 +140,45 @@ def check_exports(ctx: Context) -> None:
         demand(hal.export(mapping, form) == one, f"exported to {form} twice, the mapping differs")
         demand(hal.export(again, form) == one, f"exported to {form} after it was saved, the mapping differs")
         demand(hal.export(other, form) != one, f"exported to {form}, other weights are the same text")
+
+
+@check("MAP-017", level="silver")
+def check_imports(ctx: Context) -> None:
+    """Given formats that a device writes and reads, when an export is read, then it is adopted and runs as the mapping.
+
+    Half of an exported file is refused with a FormatError.
+    """
+    both = [form for form in ctx.spec.imports if form in ctx.spec.exports]
+    ctx.measure("imports", ", ".join(both) or "none")
+    if not both:
+        return
+    stimulus = ctx.stimulus()
+    for form in both:
+        for k, witness in enumerate((ctx.witness, ctx.witness.reweighted())):
+            mapping = ctx.mapping(witness)
+            path = ctx.folder() / f"exported {form} {k}"
+            made = hal.export(mapping, form)
+            path.write_bytes(made if isinstance(made, bytes) else made.encode("utf-8"))
+            wanted = ctx.run(ctx.loaded(mapping), {witness.input: stimulus}, DURATION).spikes[witness.output]
+            got = _imported(ctx, path, form, stimulus)
+            best = max(ctx.share(spikes, wanted) for spikes in got.values())
+            demand(best == 1.0, f"read back from {form}, {best:.1%} of the spikes are those of the mapping")
+        torn = ctx.folder() / f"half {form}"
+        torn.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        what = f"reading half of a file of {form}"
+        raises(FormatError, what, partial(hal.import_mapping, torn, form, device=ctx.spec.name))
+
+
+def _imported(ctx: Context, path: Path, form: str, stimulus: Records) -> Mapping[str, Records]:
+    """Spikes of what was exported, adopted from the file."""
+    try:
+        adopted = hal.import_mapping(path, form, device=ctx.spec.name)
+    except DeviceBusyError:
+        raise
+    except Exception as error:
+        fail(f"what was exported to {form} is not read: {type(error).__name__}: {error}")
+    demand(adopted.inputs and adopted.outputs, f"it has inputs {adopted.inputs} and outputs {adopted.outputs}")
+    return ctx.run(ctx.loaded(adopted), {adopted.inputs[0].name: stimulus}, DURATION).spikes
 
 
 @check("LOAD-007", level="bronze")

@@ -1,12 +1,14 @@
 """Ways out: hardware, mappings of other devices, formats of vendors' tools."""
 
+import contextlib
 import json
 import time
+from typing import ClassVar
 
 import attrs
 
-from hal.config import to_json
-from hal.errors import CapabilityError
+from hal.config import from_json, to_json
+from hal.errors import CapabilityError, FormatError
 from hal.fit import Finding
 from hal.vendor import require
 from hal_mutants.catalogue import fault
@@ -191,3 +193,74 @@ class ExportsNoWeights(Exports):
     @staticmethod
     def export(mapping):
         return json.dumps(mapping.placement.nodes)
+
+
+@fault("imports", {})
+class Imports(Exports):
+    """In order: reads the registers it exports."""
+
+    @staticmethod
+    def declare(spec):
+        return attrs.evolve(Exports.declare(spec), imports=("json",))
+
+    @staticmethod
+    def read(spec, path):
+        try:
+            return from_json(spec.config, json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise FormatError(f"{path.name} is no registers: {error}") from error
+
+
+@fault("imports-nothing", {"MAP-017": "what was exported to json is not read: PluginError"})
+class ImportsNothing(Imports):
+    """Says that it reads what it exports, and does not."""
+
+    @staticmethod
+    def read(spec, path):
+        raise NotImplementedError
+
+
+@fault("imports-a-tree", {"MAP-017": "returned dict, not"})
+class ImportsATree(Imports):
+    """Gives what stands in the file instead of registers."""
+
+    @staticmethod
+    def read(spec, path):
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+@fault("imports-the-first", {"MAP-017": "read back from json,"})
+class ImportsTheFirst(Imports):
+    """Reads one file, and gives it for every other."""
+
+    found: ClassVar = {}
+
+    @classmethod
+    def read(cls, spec, path):
+        kept = cls.found.setdefault(spec.name, {})
+        if path.parent not in kept:
+            kept.clear()
+            kept[path.parent] = Imports.read(spec, path)
+        return kept[path.parent]
+
+
+@fault("imports-torn-files", {"MAP-017": "reading half of a file of json should raise FormatError"})
+class ImportsTornFiles(Imports):
+    """Gives the registers of the last file where one cannot be read."""
+
+    last: ClassVar = {}
+
+    @classmethod
+    def read(cls, spec, path):
+        with contextlib.suppress(FormatError):
+            cls.last[spec.name] = Imports.read(spec, path)
+        return cls.last[spec.name]
+
+
+@fault("imports-with-a-slip", {"MAP-017": "raised PluginError instead of FormatError"})
+class ImportsWithASlip(Imports):
+    """Lets the error of the JSON library through."""
+
+    @staticmethod
+    def read(spec, path):
+        return from_json(spec.config, json.loads(path.read_text(encoding="utf-8")))

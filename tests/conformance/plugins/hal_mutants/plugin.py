@@ -35,5 +35,10 @@ def hal_export(spec, mapping):
 
 
 @hookimpl
+def hal_import(spec, path):
+    return mutants()[spec.name].fault.read(spec, path)
+
+
+@hookimpl
 def hal_conformance(spec):
     return mutants()[spec.name].evidence()
