@@ -76,12 +76,9 @@ class DeviceSpec:
 
     exports: formats of vendors' tools that `hal.export` writes, for which the family has the hook `hal_export`.
     why_no_exports: what `hal.export` says where there is no format.
-<<<<<<< HEAD
     approximates: capability words the device lacks, each with the word of `MapOptions.approximate` by which a model
     that needs it is taken all the same; the mapper lists what it changes.
-=======
     imports: formats of vendors' tools that `hal.import_mapping` reads, for which the family has the hook `hal_import`.
->>>>>>> alloc
     vendor: the package that drives the hardware, looked for by `hal.vendor` without importing it; empty without one.
     """
 
@@ -104,11 +101,8 @@ class DeviceSpec:
     loads: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
     why_no_exports: str = ""
-<<<<<<< HEAD
     approximates: Mapping[str, str] = attrs.field(factory=dict)
-=======
     imports: tuple[str, ...] = ()
->>>>>>> alloc
     vendor: str = ""
     cores: int = 1
 

@@ -72,7 +72,7 @@ CHIP = DeviceSpec(
     open_options=Dynapse2OpenOptions,
     profile=Dynapse2Profile,
     placement_extras=(
-        Column(name="tag", unit="tag", meaning="what its events are sent with on the grid; -1: nobody there hears them"),
+        Column(name="tag", unit="tag", meaning="what its events are sent with on the grid; -1: nobody hears them"),
         Column(name="monitor", unit="tag", meaning="tag with which its events reach the host; -1: they do not"),
     ),
     counters=(
