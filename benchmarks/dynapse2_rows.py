@@ -138,9 +138,10 @@ def allocation(n: int, seed: int) -> Row:
     codes, signs = np.concatenate([q_in, q_rec]), np.sign(np.concatenate([w_in, w_rec]))
 
     def run() -> Any:
-        source, target = np.nonzero(codes)
-        dendrite = np.where(signs[source, target] > 0, DENDRITES["ampa"], DENDRITES["gaba"])
-        wanted = Connections(64, source, target, dendrite, codes[source, target])
+        flat = np.flatnonzero(codes)
+        source, target = np.divmod(flat, n)
+        dendrite = np.where(signs.ravel()[flat] > 0, DENDRITES["ampa"], DENDRITES["gaba"])
+        wanted = Connections(64, source, target, dendrite, codes.ravel()[flat])
         places = Places(np.zeros(n, np.int64), *place)
         return allocate(wanted, places, ChipsConfig(x=np.array([1]), y=np.array([0])), monitored=np.ones(n, bool))
 
