@@ -79,6 +79,12 @@ def about(cells: Sequence[Cells], settled: Settled, found: Synapses, notes: Note
             worst = float(np.abs(found.area[rows][lost[rows]]).max())
             reason = f"connections too weak for four base currents became none ({gone})"
             notes.say("changed", name, "weight", reason, f"{worst:.3g} s under the current", 0)
+        over = settled.clipped[rows]
+        if over.any():
+            strongest = int(np.argmax(np.abs(found.area[rows]) * over))
+            wanted, made = float(np.abs(found.area[rows])[strongest]), float(settled.areas[rows][strongest])
+            reason = f"connections stronger than any base current were weakened ({int(over.sum())})"
+            notes.say("changed", name, "weight", reason, f"{wanted:.3g} s under the current", f"{made:.3g} s")
     for k, core in enumerate(settled.cores):
         if core.error:
             targets = settled.of_neuron[found.target] == k

@@ -38,6 +38,7 @@ class Settled:
     """(n,) which of them each neuron is on."""
     masks: NDArray[np.uint8]
     areas: NDArray[np.float64]
+    clipped: NDArray[np.bool_]
 
 
 class Dynapse2Mapper(Mapper):
@@ -157,6 +158,7 @@ def _settled(
     numbers, first, of_neuron = np.unique(core_of, return_index=True, return_inverse=True)
     masks = np.zeros((found.source.size, options.entries), np.uint8)
     areas = np.zeros(found.source.size)
+    clipped = np.zeros(found.source.size, bool)
     cores = []
     by_core = of_neuron[found.target]
     for k in range(numbers.size):
@@ -170,9 +172,9 @@ def _settled(
             entries=options.entries,
             seed=seed,
         )
-        masks[mine], areas[mine] = core.masks, core.areas
+        masks[mine], areas[mine], clipped[mine] = core.masks, core.areas, core.clipped
         cores.append(core)
-    return Settled(numbers=numbers, cores=tuple(cores), of_neuron=of_neuron, masks=masks, areas=areas)
+    return Settled(numbers=numbers, cores=tuple(cores), of_neuron=of_neuron, masks=masks, areas=areas, clipped=clipped)
 
 
 def _connections(found: Synapses, settled: Settled) -> tuple[Connections, Ints]:
