@@ -63,6 +63,12 @@ class Dynapse2Mapper(Mapper):
         if notes.refused:
             return Plan(findings=notes.findings)
         cells = reader.cells
+        if self.spec.clock.kind == "clocked":
+            for c in cells:
+                reason = (
+                    "the vendor's simulator: positive feedback always, inhibition only cancels input of its own step"
+                )
+                notes.say("changed", c.name, "rule", reason, "as in the model", "DynapSim")
         sets, of = group(cells, options.tolerance, notes)
         grid = registers.grid(options.grid)
         found = synapses(model, cells)
@@ -94,14 +100,15 @@ class Dynapse2Mapper(Mapper):
         )
         if like is not None:
             config = alike.registers(like, config, connections)
+        values = kept.realised(model, cells, found, settled, options)
         return Plan(
             rows=made,
             findings=notes.findings,
             config=config,
             placement=registers.placement(config),
             fates=plain_fates(model),
-            losses=kept.losses(cells, found, settled, which, monitored),
-            realised=kept.realised(model, cells, found, settled, options),
+            losses=kept.losses(cells, found, settled, which, monitored, values),
+            realised=values,
             step_ns=model.semantics.dt_ns,
             latency_ns={c.name: c.latency * (model.semantics.dt_ns or 0) // 2 for c in cells}
             | {name: kept.latency(model, cells, name) for name in model.outputs},
