@@ -150,7 +150,7 @@ class Neurons:
         with np.errstate(divide="ignore", invalid="ignore"):  # parameters of adaptation, where it is off
             ahp = np.stack([self.C_ahp / (per_volt * self.Itau_ahp), self.Igain_ahp / self.Itau_ahp * self.Iw_ahp])
             ahp_pulse = self.Vth * self.C_pulse_ahp / self.Ipulse_ahp
-        columns = {
+        columns: dict[int, Any] = {
             soma.K: per_volt / self.C_mem,
             soma.GAIN: self.Igain_mem,
             soma.LEAK: self.Itau_mem,

@@ -18,7 +18,9 @@ from ._jit import njit, njit_inlined
 
 __all__ = ["DONE", "INTERVALS_FULL", "LISTS_FULL", "SPIKES_FULL", "Memory", "Output", "Wiring", "run_until"]
 
-F64, I64, I32 = NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
 
 DONE, SPIKES_FULL, LISTS_FULL, INTERVALS_FULL = range(4)
 # progress of a run: spikes written, host events taken, intervals written
@@ -385,7 +387,7 @@ def _next_sample(out: Output) -> int:
     for probe in range(out.probe_at.size):
         if out.probe_at[probe] < out.probe_rows[probe]:
             due = min(due, out.probe_at[probe] * out.probe_every[probe])
-    return due
+    return int(due)
 
 
 @njit_inlined

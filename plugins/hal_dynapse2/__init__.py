@@ -1,0 +1,1 @@
+"""SynSense DYNAP-SE2: ..."""
