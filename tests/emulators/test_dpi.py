@@ -130,19 +130,21 @@ def test_only_with_pull_inhibition_draws_from_the_membrane() -> None:
 
 
 def test_the_rate_saturates_at_the_refractory_time() -> None:
-    chip = make(1, Idc=1e-6)
+    chip = make(1, Idc=1e-6, Ispkthr=1e-9)
     seen = play(chip, 100 * MS)
     gaps = np.diff(seen.spike_t)
     assert (gaps > 1e-3).all()
-    assert 95 < seen.spikes[0] <= 100
+    assert (gaps < 1.02e-3).all()
+    assert 97 < seen.spikes[0] <= 100
 
 
 def test_adaptation_lowers_a_steady_rate() -> None:
     more = {"Idc": 3e-10, "Iw_ahp": 5e-8, "Ipulse_ahp": 3.5e-9}
     plain, adapted = (play(make(1, adaptation=on, **more), 1000 * MS) for on in (False, True))
     assert plain.spikes[0] > 1.2 * adapted.spikes[0] > 0
-    gaps = np.diff(adapted.spike_t)
-    assert gaps[-1] > 1.1 * gaps[0]
+    # the first spike comes before any adaptation
+    assert adapted.spike_t[0] == plain.spike_t[0]
+    assert np.diff(adapted.spike_t)[-1] > 1.1 * np.diff(plain.spike_t)[-1]
 
 
 def test_nmda_passes_only_above_its_reversal_bias() -> None:
@@ -159,7 +161,7 @@ def test_nmda_passes_only_above_its_reversal_bias() -> None:
 
 def test_shunting_divides() -> None:
     seen = traced(make(1, [(0, 0, SHUNT, 1)], 1, Idc=5e-10, **LINEAR), 400 * MS, "imem", [(300 * MS, 0)], MS)[:, 0]
-    assert seen[320] < 0.2 * seen[299]
+    assert seen[300:].min() < 0.3 * seen[299]
 
 
 def test_exponential_neurons_run_away_where_thresholded_ones_settle() -> None:
@@ -188,7 +190,9 @@ def network(**more: Any) -> tuple[Chip, NDArray[np.int64], NDArray[np.int64]]:
         for s in range(20)
         for t in rng.choice(12, 3, False)
     ]
-    chip = make(12, wires, 8, core=np.arange(12) // 6, adaptation=np.arange(12) % 2 == 0, Idc=2e-10, **more)
+    chip = make(
+        12, wires, 8, core=np.arange(12) // 6, adaptation=np.arange(12) % 2 == 0, Idc=2e-9, Ispkthr=5e-9, **more
+    )
     t = np.sort(rng.integers(0, 200 * MS, 400))
     return chip, t, rng.integers(0, 8, t.size)
 
@@ -212,7 +216,7 @@ def test_pieces_are_the_whole_bit_for_bit(whole: Result, cuts: list[int], lookin
         mine = (t >= start * MS) & (t < stop * MS)
         parts.append(chip.run((stop - start) * MS, t[mine] - start * MS, source[mine], SAMPLED if looking else ()))
         chip.state("imem")
-    assert whole.spikes.sum() > 100
+    assert whole.spikes.sum() > 60
     for name in ("spike_t", "spike_neuron"):
         np.testing.assert_array_equal(np.concatenate([getattr(part, name) for part in parts]), getattr(whole, name))
     for name in ("events", "delivered", "synops", "dropped", "lost", "spikes"):
