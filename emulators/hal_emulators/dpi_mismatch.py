@@ -36,7 +36,8 @@ def _hash(*words: ArrayLike) -> NDArray[np.uint64]:
     """One number of 64 bits from the address of a draw."""
     state = np.zeros(1, np.uint64)
     for word in words:
-        state = _mix(state + (np.atleast_1d(np.asarray(word, np.uint64)) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
+        ordinal = np.atleast_1d(np.asarray(word, np.uint64)) + np.uint64(1)  # arrays wrap without a warning
+        state = _mix(state + ordinal * np.uint64(0x9E3779B97F4A7C15))
     return state
 
 
