@@ -7,7 +7,7 @@ cannot. docs/chips/dynapse2_equations.md has the equations, with a source or the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 import numpy as np
@@ -319,6 +319,6 @@ class Chip:
         )
 
 
-def _doubled(array: NDArray[np.generic]) -> NDArray[np.generic]:
+def _doubled(array: NDArray[Any]) -> NDArray[Any]:
     """A copy with room for as many again."""
     return np.concatenate([array, np.empty_like(array)])

@@ -150,10 +150,11 @@ class Neurons:
         with np.errstate(divide="ignore", invalid="ignore"):  # parameters of adaptation, where it is off
             ahp = np.stack([self.C_ahp / (per_volt * self.Itau_ahp), self.Igain_ahp / self.Itau_ahp * self.Iw_ahp])
             ahp_pulse = self.Vth * self.C_pulse_ahp / self.Ipulse_ahp
-        columns = {
+        columns: dict[int, Any] = {
             soma.K: per_volt / self.C_mem,
             soma.GAIN: self.Igain_mem,
-            soma.LEAK: self.Itau_mem,
+            # the dark currents of adaptation and shunt are no leak
+            soma.LEAK: self.Itau_mem - 2 * self.Io,
             soma.IO: self.Io,
             soma.V_DARK: self.Io / self.Igain_mem + np.log(self.Io / self.Igain_mem),
             soma.LOG_DARK: np.log(self.Io / self.Igain_mem),
@@ -168,7 +169,7 @@ class Neurons:
             soma.T_PULSE: self.Vth * self.C_pulse / self.Ipulse,
             soma.T_AHP: np.where(on, ahp_pulse, 0.0),
             soma.AHP_TARGET: self.Io + np.where(on, ahp[1], 0.0),
-            soma.LEAK_MIN: self.Itau_mem + 2 * self.Io,
+            soma.LEAK_MIN: self.Itau_mem,
             soma.GATE_THR: self.Ispkthr / (self.Ispkthr + self.If_nmda),
             soma.TAU + 4: np.where(on, ahp[0], 1.0),
         }

@@ -18,7 +18,9 @@ from ._jit import njit, njit_inlined
 
 __all__ = ["DONE", "INTERVALS_FULL", "LISTS_FULL", "SPIKES_FULL", "Memory", "Output", "Wiring", "run_until"]
 
-F64, I64, I32 = NDArray[np.float64], NDArray[np.int64], NDArray[np.int32]
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
 
 DONE, SPIKES_FULL, LISTS_FULL, INTERVALS_FULL = range(4)
 # progress of a run: spikes written, host events taken, intervals written
@@ -105,19 +107,17 @@ class Output(NamedTuple):
 
 
 @njit_inlined
-def _before(memory: Memory, a: int, b: int) -> bool:
-    return memory.when[a] < memory.when[b] or (memory.when[a] == memory.when[b] and a < b)
+def _before(when: F64, a: int, b: int) -> bool:
+    return when[a] < when[b] or (when[a] == when[b] and a < b)
 
 
 @njit
-def set_time(memory: Memory, item: int, t: float) -> None:
-    """Put a neuron or bus at its new place in the heap."""
-    memory.when[item] = t
-    heap, place = memory.heap, memory.place
+def _sift(heap: I32, place: I32, when: F64, item: int) -> None:
+    """Move an item whose time has changed to its place in the heap."""
     at = place[item]
     while at > 0:
         above = (at - 1) >> 1
-        if not _before(memory, item, heap[above]):
+        if not _before(when, item, heap[above]):
             break
         heap[at] = heap[above]
         place[heap[at]] = at
@@ -126,9 +126,9 @@ def set_time(memory: Memory, item: int, t: float) -> None:
         below = 2 * at + 1
         if below >= heap.size:
             break
-        if below + 1 < heap.size and _before(memory, heap[below + 1], heap[below]):
+        if below + 1 < heap.size and _before(when, heap[below + 1], heap[below]):
             below += 1
-        if not _before(memory, heap[below], item):
+        if not _before(when, heap[below], item):
             break
         heap[at] = heap[below]
         place[heap[at]] = at
@@ -137,7 +137,15 @@ def set_time(memory: Memory, item: int, t: float) -> None:
     place[item] = at
 
 
-@njit
+@njit_inlined
+def set_time(memory: Memory, item: int, t: float) -> None:
+    """Put a neuron or bus at its new place in the heap."""
+    if memory.when[item] != t:
+        memory.when[item] = t
+        _sift(memory.heap, memory.place, memory.when, item)
+
+
+@njit_inlined
 def _append(memory: Memory, item: int, t: float, what: int) -> None:
     """Put a node at the end of a list; there is a free one."""
     node = memory.pool[FREE]
@@ -151,7 +159,7 @@ def _append(memory: Memory, item: int, t: float, what: int) -> None:
     memory.tail[item] = node
 
 
-@njit
+@njit_inlined
 def _pop(memory: Memory, item: int) -> int:
     node = memory.head[item]
     memory.head[item] = memory.node_next[node]
@@ -161,7 +169,7 @@ def _pop(memory: Memory, item: int) -> int:
     return int(memory.node_what[node])
 
 
-@njit
+@njit_inlined
 def set_targets(memory: Memory, n: int, dendrite: int) -> None:
     """Where a dendrite's current goes with the pulses that are on: from whole counts, so that nothing drifts."""
     drive = 0.0
@@ -171,7 +179,7 @@ def set_targets(memory: Memory, n: int, dendrite: int) -> None:
     memory.s[n, soma.TARGET + dendrite] = target
 
 
-@njit
+@njit_inlined
 def _switch(memory: Memory, n: int, what: int, by: int) -> None:
     """Pulses of one CAM entry on (1) or off (-1)."""
     dendrite = what >> 4
@@ -182,7 +190,7 @@ def _switch(memory: Memory, n: int, what: int, by: int) -> None:
     memory.pool[PULSES] += by
 
 
-@njit
+@njit_inlined
 def replan(memory: Memory, n: int) -> None:
     """When to look at a neuron next, after anything of it has changed."""
     s = memory.s[n]
@@ -210,22 +218,7 @@ def _draw(key: np.uint64, source: int, ordinal: int, which: int) -> float:
     return float(_mix(h + np.uint64(which + 1) * np.uint64(0x8CB92BA72F3D8DD7)) >> np.uint64(11)) * 2.0**-53
 
 
-@njit
-def _refuse(core: int, t: float, memory: Memory, out: Output) -> None:
-    """An event finds the queue of a core full."""
-    out.counters[DROPPED, core] += 1
-    if not memory.overloaded[core]:
-        memory.overloaded[core] = True
-    elif _open_interval(core, out) >= 0:
-        out.interval[_open_interval(core, out), 1] = t
-        return
-    at = out.progress[INTERVALS]
-    out.interval_core[at] = core
-    out.interval[at] = t
-    out.progress[INTERVALS] = at + 1
-
-
-@njit
+@njit_inlined
 def _open_interval(core: int, out: Output) -> int:
     """The last interval of a core in this run, -1 if there is none."""
     for at in range(out.progress[INTERVALS] - 1, -1, -1):
@@ -234,7 +227,24 @@ def _open_interval(core: int, out: Output) -> int:
     return -1
 
 
-@njit
+@njit_inlined
+def _refuse(core: int, t: float, memory: Memory, out: Output) -> None:
+    """An event finds the queue of a core full."""
+    out.counters[DROPPED, core] += 1
+    if not memory.overloaded[core]:
+        memory.overloaded[core] = True
+    else:
+        last = _open_interval(core, out)
+        if last >= 0:
+            out.interval[last, 1] = t
+            return
+    at = out.progress[INTERVALS]
+    out.interval_core[at] = core
+    out.interval[at] = t
+    out.progress[INTERVALS] = at + 1
+
+
+@njit_inlined
 def _send(source: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None:
     """An event of a source to the tag buses of all cores it goes to."""
     ordinal = memory.ordinal[source]
@@ -262,7 +272,7 @@ def _send(source: int, t: float, wiring: Wiring, memory: Memory, out: Output) ->
             set_time(memory, n + core, memory.node_time[memory.head[n + core]])
 
 
-@njit
+@njit_inlined
 def _deliver(core: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None:
     """One packet reaches the CAM entries that hold its tag: their pulses begin."""
     item = wiring.core.size + core
@@ -282,7 +292,7 @@ def _deliver(core: int, t: float, wiring: Wiring, memory: Memory, out: Output) -
             replan(memory, n)
 
 
-@njit
+@njit_inlined
 def _emit(n: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None:
     """A neuron's event leaves it."""
     at = out.progress[SPIKES]
@@ -292,7 +302,7 @@ def _emit(n: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None
     _send(wiring.n_inputs + n, t, wiring, memory, out)
 
 
-@njit
+@njit_inlined
 def _fire(n: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None:
     """The membrane has reached the threshold: reset, held, adaptation switched on."""
     p, s = memory.p[n], memory.s[n]
@@ -308,7 +318,7 @@ def _fire(n: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None
     _emit(n, t, wiring, memory, out)
 
 
-@njit
+@njit_inlined
 def _look(n: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None:
     """The planned time of a neuron has come: whatever is due, in a fixed order; then the next plan."""
     s = memory.s[n]
@@ -326,7 +336,7 @@ def _look(n: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None
     replan(memory, n)
 
 
-@njit
+@njit_inlined
 def value_at(memory: Memory, n: int, which: int, t: float) -> float:
     """I_mem (-1) or a current of a neuron at t, up to which nothing happens to it."""
     p, s = memory.p[n], memory.s[n]
@@ -377,10 +387,10 @@ def _next_sample(out: Output) -> int:
     for probe in range(out.probe_at.size):
         if out.probe_at[probe] < out.probe_rows[probe]:
             due = min(due, out.probe_at[probe] * out.probe_every[probe])
-    return due
+    return int(due)
 
 
-@njit
+@njit_inlined
 def _fits(source: int, wiring: Wiring, memory: Memory, out: Output) -> int:
     """DONE if there is room for what an event of a source can bring, else what is full."""
     packets = wiring.packet_ptr[source + 1] - wiring.packet_ptr[source]

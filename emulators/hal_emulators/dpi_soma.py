@@ -24,7 +24,7 @@ __all__ = ["N_LEVELS", "N_PARAMETERS", "N_STATES", "TOLERANCE", "advance", "curr
 
 F64 = NDArray[np.float64]
 
-TOLERANCE = 1e-7
+TOLERANCE = 1e-8
 """Estimated error of ln(I_mem) allowed per step; the estimate is of order 3, what is kept of order 4."""
 _SHRINK, _GROW = 0.2, 6.0
 FIRST_STEP = 1e-5
@@ -53,8 +53,8 @@ def current_at(p: F64, s: F64, which: int, dt: float) -> float:
     """A dendrite's current or the adaptation's, `dt` after s[T]."""
     target, now = s[TARGET + which], s[CURRENT + which]
     if now == target:
-        return target
-    return target + (now - target) * exp(-dt / p[TAU + which])
+        return float(target)
+    return float(target + (now - target) * exp(-dt / p[TAU + which]))
 
 
 @njit_inlined
@@ -66,7 +66,7 @@ def _inputs(p: F64, s: F64, dt: float) -> tuple[float, float, float]:
 
 @njit_inlined
 def _slope_of(p: F64, s: F64, which: int, dt: float) -> float:
-    return (s[TARGET + which] - current_at(p, s, which, dt)) / p[TAU + which]
+    return float((s[TARGET + which] - current_at(p, s, which, dt)) / p[TAU + which])
 
 
 @njit_inlined
@@ -106,7 +106,7 @@ def _rate(p: F64, v: float, w: float, drive: float, nmda: float, leak: float) ->
     above_dark = 1.0 - p[IO] / i
     if net < 0.0:
         net *= p[PULL] * above_dark
-    return p[K] * (net + (1.0 + w) * (_feedback(p, v, w) - leak * above_dark))
+    return float(p[K] * (net + (1.0 + w) * (_feedback(p, v, w) - leak * above_dark)))
 
 
 @njit_inlined
@@ -239,12 +239,12 @@ def membrane_at(p: F64, s: F64, shadow: F64, t: float) -> float:
     Looking does not disturb the integration, and looking often costs no more than looking once.
     """
     if s[HELD_UNTIL] >= t:
-        return p[IO]
+        return float(p[IO])
     if shadow[0] <= s[T]:
         shadow[:3] = s[T], s[V], s[STEP]
     shadow[1], shadow[2] = _march(p, s, shadow[0], shadow[1], shadow[2], t)
     shadow[0] = t
-    return p[GAIN] * omega(shadow[1])
+    return float(p[GAIN] * omega(shadow[1]))
 
 
 @njit
@@ -270,13 +270,13 @@ def advance(p: F64, s: F64, t: float) -> None:
 def _most(p: F64, s: F64, which: int, dt: float) -> float:
     """An upper bound of a current during the next dt; finite also for endless dt."""
     now, target = s[CURRENT + which], s[TARGET + which]
-    return now if target <= now else now + (target - now) * min(1.0, dt / p[TAU + which])
+    return float(now if target <= now else now + (target - now) * min(1.0, dt / p[TAU + which]))
 
 
 @njit
 def _least(p: F64, s: F64, which: int, dt: float) -> float:
     now, target = s[CURRENT + which], s[TARGET + which]
-    return now if target >= now else now + (target - now) * min(1.0, dt / p[TAU + which])
+    return float(now if target >= now else now + (target - now) * min(1.0, dt / p[TAU + which]))
 
 
 @njit

@@ -36,7 +36,8 @@ class Core:
 
     coarse, fine, asked, wanted: (parameters,), columns as in `CoresConfig`. masks: (synapses, entries). areas:
     (synapses,) as realised, thresholds at 1, without signs. tau_mem, tau_syn (excitatory, inhibitory), drive, spkthr:
-    as realised. error: relative RMSE of the areas. notes: currents beyond the range.
+    as realised. error: relative RMSE of the areas. clipped: (synapses,) stronger than any base current. notes: currents
+    beyond the range.
     """
 
     coarse: NDArray[np.int64]
@@ -49,6 +50,7 @@ class Core:
     tau_syn: tuple[float, float]
     drive: float
     error: float
+    clipped: NDArray[np.bool_]
     notes: tuple[Note, ...]
 
 
@@ -115,14 +117,19 @@ def settle(
     unequal = ratios["gaba"] / ratios["ampa"]
     magnitudes = np.where(excites, areas, areas / unequal)
     per_ampere = gain * ratios["ampa"] * width
+    strongest = min(currents.limit(f"Iw_{k}") for k in range(4)) * per_ampere
+    most = np.inf
+    if iscale is None:
+        # a threshold near the gain current would make another neuron of it: rather weaken what is stronger than that
+        most = strongest / min(circuit.SPKTHR, circuit.LINEAR * gain * itau)
+    clipped = magnitudes > most
+    magnitudes = np.minimum(magnitudes, most)
     fitted = quantise.fit(magnitudes, seed=seed)
     largest = float(fitted.base.max(initial=0.0))
     if iscale is not None:
         aim = iscale * per_ampere
-    elif largest:
-        aim = min(circuit.SPKTHR, min(currents.limit(f"Iw_{k}") for k in range(4)) * per_ampere / largest)
     else:
-        aim = circuit.SPKTHR
+        aim = min(circuit.SPKTHR, strongest / largest) if largest else circuit.SPKTHR
     spkthr = currents.set("Ispkthr", aim)
     unit = per_ampere / spkthr
     masks, levels, error = _weights(currents, magnitudes, forced, fitted, unit, entries)
@@ -141,6 +148,7 @@ def settle(
         tau_syn=(taus["ampa"], taus["gaba"]),
         drive=drive,
         error=error,
+        clipped=clipped,
         notes=_notes(currents, given),
     )
 

@@ -36,6 +36,8 @@ T_REF: Final = 1e-6
 """Refractory period where nothing is known of the model's steps, s; the chip has no 0."""
 SPKTHR: Final = 1e-7
 """Spiking threshold that is aimed at, A: far above the gain current, where the membrane is linear."""
+LINEAR: Final = 100.0
+"""Threshold over gain current from which on the mapper weakens strong weights rather than go lower."""
 BASES: Final = (1e-9, 2e-9, 4e-9, 8e-9)
 """Base currents of cores without synapses, A."""
 MARGIN: Final = 0.9

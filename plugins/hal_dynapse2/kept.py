@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as MappingABC
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -79,6 +80,12 @@ def about(cells: Sequence[Cells], settled: Settled, found: Synapses, notes: Note
             worst = float(np.abs(found.area[rows][lost[rows]]).max())
             reason = f"connections too weak for four base currents became none ({gone})"
             notes.say("changed", name, "weight", reason, f"{worst:.3g} s under the current", 0)
+        over = settled.clipped[rows]
+        if over.any():
+            strongest = int(np.argmax(np.abs(found.area[rows]) * over))
+            wanted, made = float(np.abs(found.area[rows])[strongest]), float(settled.areas[rows][strongest])
+            reason = f"connections stronger than any base current were weakened ({int(over.sum())})"
+            notes.say("changed", name, "weight", reason, f"{wanted:.3g} s under the current", f"{made:.3g} s")
     for k, core in enumerate(settled.cores):
         if core.error:
             targets = settled.of_neuron[found.target] == k
@@ -119,15 +126,25 @@ def _rounded(c: Cells, of: Ints, settled: Settled, notes: Notes) -> None:
 
 
 def losses(
-    cells: Sequence[Cells], found: Synapses, settled: Settled, kept: Ints, monitored: NDArray[np.bool_]
+    cells: Sequence[Cells],
+    found: Synapses,
+    settled: Settled,
+    kept: Ints,
+    monitored: NDArray[np.bool_],
+    made: MappingABC[tuple[str, str], NDArray[Any]],
 ) -> Losses:
-    """Weights without a connection, and neurons without a part in the network."""
+    """Weights without a connection or weakened, and neurons without a part in the network. made: of `realised`."""
     lost = (settled.masks == 0).all(axis=1)
     groups: list[Any] = []
     for label in found.labels:
         gone = np.unique(label.weight[lost[label.rows]])
         wanted = label.node.weight.ravel()[gone].astype(np.float64)
         groups.append((label.node.name, "weight", gone, wanted, np.zeros(gone.size), "code 0: no connection"))
+        weak = np.unique(label.weight[settled.clipped[label.rows]])
+        wanted, left = (
+            np.ravel(w)[weak].astype(np.float64) for w in (label.node.weight, made[label.node.name, "weight"])
+        )
+        groups.append((label.node.name, "weight", weak, wanted, left, "weakened: no base current is as strong"))
     for name, index, reason, wanted in _apart(cells, found, kept, monitored):
         groups.append((name, "neuron", index, wanted, np.zeros(index.size), reason))
     return Losses.build(groups)

@@ -38,6 +38,7 @@ class Settled:
     """(n,) which of them each neuron is on."""
     masks: NDArray[np.uint8]
     areas: NDArray[np.float64]
+    clipped: NDArray[np.bool_]
 
 
 class Dynapse2Mapper(Mapper):
@@ -62,6 +63,12 @@ class Dynapse2Mapper(Mapper):
         if notes.refused:
             return Plan(findings=notes.findings)
         cells = reader.cells
+        if self.spec.clock.kind == "clocked":
+            for c in cells:
+                reason = (
+                    "the vendor's simulator: positive feedback always, inhibition only cancels input of its own step"
+                )
+                notes.say("changed", c.name, "rule", reason, "as in the model", "DynapSim")
         sets, of = group(cells, options.tolerance, notes)
         grid = registers.grid(options.grid)
         found = synapses(model, cells)
@@ -93,14 +100,15 @@ class Dynapse2Mapper(Mapper):
         )
         if like is not None:
             config = alike.registers(like, config, connections)
+        values = kept.realised(model, cells, found, settled, options)
         return Plan(
             rows=made,
             findings=notes.findings,
             config=config,
             placement=registers.placement(config),
             fates=plain_fates(model),
-            losses=kept.losses(cells, found, settled, which, monitored),
-            realised=kept.realised(model, cells, found, settled, options),
+            losses=kept.losses(cells, found, settled, which, monitored, values),
+            realised=values,
             step_ns=model.semantics.dt_ns,
             latency_ns={c.name: c.latency * (model.semantics.dt_ns or 0) // 2 for c in cells}
             | {name: kept.latency(model, cells, name) for name in model.outputs},
@@ -157,6 +165,7 @@ def _settled(
     numbers, first, of_neuron = np.unique(core_of, return_index=True, return_inverse=True)
     masks = np.zeros((found.source.size, options.entries), np.uint8)
     areas = np.zeros(found.source.size)
+    clipped = np.zeros(found.source.size, bool)
     cores = []
     by_core = of_neuron[found.target]
     for k in range(numbers.size):
@@ -170,9 +179,9 @@ def _settled(
             entries=options.entries,
             seed=seed,
         )
-        masks[mine], areas[mine] = core.masks, core.areas
+        masks[mine], areas[mine], clipped[mine] = core.masks, core.areas, core.clipped
         cores.append(core)
-    return Settled(numbers=numbers, cores=tuple(cores), of_neuron=of_neuron, masks=masks, areas=areas)
+    return Settled(numbers=numbers, cores=tuple(cores), of_neuron=of_neuron, masks=masks, areas=areas, clipped=clipped)
 
 
 def _connections(found: Synapses, settled: Settled) -> tuple[Connections, Ints]:
