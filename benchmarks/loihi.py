@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -23,13 +22,13 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import attrs
 import numpy as np
+from child import Peer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from hal_emulators.loihi import Board, Compartments, Synapses
 
-PEERS = Path(__file__).parent / "peers"
 V_LIMIT = 2**23 - 1
 
 
@@ -111,41 +110,13 @@ def chain() -> Workload:
 WORKLOADS = {"recurrent 1024": recurrent, "chain 16 x 1024": chain}
 
 
-class Peer:
-    """A child process that does one run per line."""
-
-    def __init__(self, python: str, script: str, path: Path) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        environment.pop("PYTHONPATH", None)
-        command = [python, str(PEERS / script), str(path)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        facts = self._read()
-        self.name = f"{facts['peer']} {facts['version']}"
-
-    def _read(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the peer ended with exit code {self.process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def run(self, spikes: int) -> float:
-        """Wall seconds of one run, which must end with so many spikes."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        answer = self._read()
-        if answer["spikes"] != spikes:
-            raise RuntimeError(f"{self.name} has {answer['spikes']} spikes, ours {spikes}")
-        wall: float = answer["wall_s"]
-        return wall
-
-    def close(self) -> None:
-        """End the child."""
-        self.process.communicate(timeout=60)
+def timed(peer: Peer, spikes: int) -> float:
+    """Wall seconds of one run of a peer, which must end with so many spikes."""
+    answer = peer.run()
+    if answer["spikes"] != spikes:
+        raise RuntimeError(f"{peer.name} has {answer['spikes']} spikes, ours {spikes}")
+    wall: float = answer["wall_s"]
+    return wall
 
 
 def measure(name: str, scripts: dict[str, str], repeat: int) -> list[dict[str, Any]]:
@@ -167,7 +138,7 @@ def measure(name: str, scripts: dict[str, str], repeat: int) -> list[dict[str, A
             board.run(steps, when, source)
             ours.append(time.perf_counter() - began)
             for peer, times in zip(peers, theirs, strict=True):
-                times.append(peer.run(spikes))
+                times.append(timed(peer, spikes))
         for peer in peers:
             peer.close()
     row = {"workload": name, "steps": steps, "synops": int(result.synops.sum()), "spikes": spikes, "ours_s": min(ours)}

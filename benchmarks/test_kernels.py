@@ -30,7 +30,9 @@ def _load(name: str) -> ModuleType:
 
 
 workloads = _load("workloads")
+_load("child")  # which the two after it import
 loihi = _load("loihi")
+dynapse2 = _load("dynapse2")
 
 # Output spikes per layer and synaptic updates in all; computed with sinabs 3.1.3 neurons, one update at a time.
 TOTALS = {
@@ -102,3 +104,15 @@ def test_loihi(benchmark: Any, name: str) -> None:
 
     result = benchmark(run)
     assert (result.spike_index.size, result.synops.sum()) == LOIHI[name]
+
+
+# Spikes and synaptic deliveries; rockpool 3.1.0 has the same spikes, step by step (jax 0.10.2).
+DYNAPSE2 = {"sim64": (4304, 17_801), "sim1024_5pct": (74_575, 3_880_554)}
+
+
+@pytest.mark.parametrize("name", list(DYNAPSE2))
+def test_dynapse2(benchmark: Any, name: str) -> None:
+    row = dynapse2.ROWS[name]()
+    answer = benchmark.pedantic(lambda run: run(), setup=lambda: ((row.prepare(),), {}), rounds=5, warmup_rounds=1)
+    facts = row.facts(answer)
+    assert (facts["spikes"], facts["synops"]) == DYNAPSE2[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from collections.abc import Mapping as MappingABC
 from difflib import get_close_matches
 from numbers import Real
@@ -215,7 +215,7 @@ class Mapper(ABC):
 
         try:
             front, chip, back, findings = split(model, self.spec.capabilities)
-            findings += self._refusals(model, chip)
+            findings += self._refusals(model, chip, options.approximate)
         except ModelError as error:
             # a graph whose projections cannot be told: nothing can be said about the rest
             node = str(error.data.get("node", ""))
@@ -232,7 +232,7 @@ class Mapper(ABC):
             raise TypeError(f"the mapper of {self.spec.name} gave neither a config nor a reason")
         return report, plan, (front, chip, back)
 
-    def _refusals(self, model: Model, chip: Model) -> list[Finding]:
+    def _refusals(self, model: Model, chip: Model, approximate: Set[str]) -> list[Finding]:
         """What the core itself has to say: capabilities, the missing step, the reader's notes."""
         findings = [
             Finding(
@@ -240,10 +240,12 @@ class Mapper(ABC):
                 node=node,
                 field=word,
                 reason=f"{self.spec.name} does not declare {word!r}: {reason}",
-                hint="`hal info` lists what it can do",
+                hint=f"allow it with approximate={{{instead!r}}}" if instead else "`hal info` lists what it can do",
             )
             for word, node, reason in required_by(chip)
             if word not in self.spec.capabilities
+            for instead in [self.spec.approximates.get(word, "")]
+            if instead not in approximate
         ]
         findings += self._nothing_left(model, chip)
         if self.spec.clock.kind == "clocked" and model.semantics.dt_ns is None:

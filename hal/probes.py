@@ -96,18 +96,19 @@ def check_places(spec: DeviceSpec, chip: Model, probes: tuple[Probe, ...], place
     for observable in spec.observables:
         if observable.at_once is None or observable.scope == "chip":
             continue
-        cores: dict[tuple[int, int], int] = {}
+        cores: dict[tuple[int, int], list[str]] = {}
         for probe in probes:
             if probe.variable == observable.variable and probe.node in placement.nodes:
                 rows = placement.where(probe.node, probe.indices)
                 places = np.unique(rows[["chip", "core"]]) if observable.per == "node" else rows[["chip", "core"]]
                 for chip_at, core in places.tolist():
-                    cores[chip_at, core] = cores.get((chip_at, core), 0) + 1
-        for (chip_at, core), count in cores.items():
-            if count > observable.at_once:
+                    cores.setdefault((chip_at, core), []).append(probe.node)
+        for (chip_at, core), there in cores.items():
+            if len(there) > observable.at_once:
                 what = f"too many probes of {observable.variable} on chip {chip_at}, core {core}"
                 limit = f"{observable.at_once} {observable.per}s at once"
-                problems.append(Problem(what, "record", count, limit))
+                where = f"record {', '.join(map(repr, dict.fromkeys(there)))}"
+                problems.append(Problem(what, where, len(there), limit))
     if problems:
         raise ConfigError("cannot record that", problems=problems)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import attrs
@@ -76,6 +76,8 @@ class DeviceSpec:
 
     exports: formats of vendors' tools that `hal.export` writes, for which the family has the hook `hal_export`.
     why_no_exports: what `hal.export` says where there is no format.
+    approximates: capability words the device lacks, each with the word of `MapOptions.approximate` by which a model
+    that needs it is taken all the same; the mapper lists what it changes.
     imports: formats of vendors' tools that `hal.import_mapping` reads, for which the family has the hook `hal_import`.
     vendor: the package that drives the hardware, looked for by `hal.vendor` without importing it; empty without one.
     """
@@ -99,13 +101,14 @@ class DeviceSpec:
     loads: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
     why_no_exports: str = ""
+    approximates: Mapping[str, str] = attrs.field(factory=dict)
     imports: tuple[str, ...] = ()
     vendor: str = ""
     cores: int = 1
 
     @capabilities.validator
     def _known_words(self, _: Any, value: frozenset[str]) -> None:
-        unknown = sorted(value - VOCABULARY.keys())
+        unknown = sorted((value | self.approximates.keys()) - VOCABULARY.keys())
         if unknown:
             raise ConfigError(
                 f"{self.name} declares capabilities that are not in the vocabulary",

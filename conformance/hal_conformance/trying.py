@@ -70,12 +70,13 @@ def answered(ctx: Context, feature: Feature, mapping: Mapping) -> None:
         _nearer(ctx, feature, mapping)
         return
     changed = {finding.field for finding in mapping.fit.changed}
-    choices = [feature.cases, *(cases for field, cases in feature.others.items() if field in changed)]
+    told = [cases for field, cases in feature.others.items() if field in changed]
     first: ConformanceFailure | None = None
-    for cases in choices:
+    for k, cases in enumerate([feature.cases, *told]):
         try:
             for case in cases:
-                _case(ctx, feature, mapping, case)
+                # `ideal` gives the answer to the model as it is, and none to what the device says it makes of it
+                _case(ctx, feature, mapping, case, counted=ctx.witness.exact or k > 0)
         except ConformanceFailure as fault:
             first = first or fault
         else:
@@ -84,7 +85,7 @@ def answered(ctx: Context, feature: Feature, mapping: Mapping) -> None:
         raise first
 
 
-def _case(ctx: Context, feature: Feature, mapping: Mapping, case: Case) -> None:
+def _case(ctx: Context, feature: Feature, mapping: Mapping, case: Case, counted: bool) -> None:
     what = f"{feature.form}, {case.what}"
     device = ctx.loaded(mapping)
     recording = ctx.run(device, case.stimulus, case.steps * STEP_NS)
@@ -92,9 +93,9 @@ def _case(ctx: Context, feature: Feature, mapping: Mapping, case: Case) -> None:
     given = sorted({*recording.spikes, *recording.signals})
     wanted = sorted({port.name for port in mapping.outputs} | set(feature.record))
     demand(given == wanted, f"{what}: recorded are {given}, Outputs and probes are {wanted}")
-    for name, train in (case.wanted if ctx.witness.exact else {}).items():
+    for name, train in (case.wanted if counted else {}).items():
         ctx.same(what, recording.spikes[name], train, mapping, name)
-    if not ctx.witness.exact:
+    if not counted:
         _faded(ctx, feature, mapping, case, recording)
     for name, values in case.values.items():
         _sampled(ctx, what, recording, mapping, name, np.asarray(values, np.float64))
@@ -163,9 +164,15 @@ def _sampled(
     demand(signal.values.dtype == dtype, told)
     late = mapping.latency_ns.get(name, 0) // STEP_NS
     tolerance = TOLERANCE if ctx.spec.clock.kind == "clocked" else ROUGHLY
-    off = np.abs(signal.values[late:] - wanted[: len(wanted) - late]) > tolerance
-    if off.any():
-        row, column = (int(k) for k in np.argwhere(off)[0])
+
+    def off(late: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        return np.abs(signal.values[late:] - wanted[: len(wanted) - late]) > tolerance
+
+    if ctx.spec.clock.kind == "continuous" and not off(late + 1).any():
+        # spikes that stand within their step may be all in the next one a layer later
+        return
+    if off(late).any():
+        row, column = (int(k) for k in np.argwhere(off(late))[0])
         fail(
             f"{what}: {name!r} is {signal.values[late + row, column]:g} after step {row}, channel {column}; wanted "
             f"{wanted[row, column]:g}"

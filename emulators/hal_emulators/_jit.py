@@ -6,12 +6,13 @@ import importlib
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-__all__ = ["njit", "njit_inlined"]
+__all__ = ["fma32", "njit", "njit_inlined"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # numba ships no type information; importing it by name keeps strict type checkers quiet without per-line exceptions.
 _numba: Any = importlib.import_module("numba")
+_extending: Any = importlib.import_module("numba.extending")
 
 
 def _compiled(function: F, **options: Any) -> F:
@@ -31,3 +32,18 @@ def njit(function: F) -> F:
 def njit_inlined(function: F) -> F:
     """As `njit`, and always inlined into the compiled function that calls it."""
     return _compiled(function, forceinline=True)
+
+
+def _fma32(context: Any, a: Any, b: Any, c: Any) -> Any:
+    """A * b + c, rounded once to float32. Compiled code only; an instruction where the machine has one."""
+    single = _numba.types.float32
+    if not all(each == single for each in (a, b, c)):
+        return None
+
+    def written(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.fma(*arguments)
+
+    return single(single, single, single), written
+
+
+fma32: Any = _extending.intrinsic(_fma32)

@@ -23,13 +23,15 @@ from hal_dynapse2.limits import (
     MAX_GRID,
     MAX_HOP,
     NEURONS,
-    PARAMETERS,
     SRAM_ENTRIES,
     TAGS,
 )
+from hal_dynapse2.parameters import CORE_PARAMETERS
 
 Ints = NDArray[Any]
 
+PARAMETERS = tuple(CORE_PARAMETERS)
+"""Columns of a core's biases."""
 MAX_CHIPS = MAX_GRID * (MAX_GRID + 1)
 
 

@@ -13,7 +13,12 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from hal.events import Probe
+from hal.mapping import Mapping
+from hal.probes import feeding
+from hal_dynapse2.config import Dynapse2Config
 from hal_dynapse2.limits import CONTROL_TAG, CORES, MAX_GRID, MONITOR_HOP, NEURONS
+from hal_dynapse2.routes import departures
 
 Ints = NDArray[Any]
 
@@ -71,3 +76,63 @@ def decode(x_hop: Ints, y_hop: Ints, tag: Ints, x: Ints, y: Ints) -> Decoded:
     for values in (chip, core, neuron):
         values[none] = -1
     return Decoded(kind, chip, core, neuron)
+
+
+# --- what becomes of it -----------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(eq=False)
+class Heard:
+    """What the host makes of neurons' events. source: rows that send, ascending; row: whom the host takes them for."""
+
+    source: Ints
+    row: Ints
+
+    def of(self, t: Ints, neuron: Ints) -> tuple[Ints, Ints]:
+        """Times and rows of spikes as the host hears them, once for each destination off the grid."""
+        first = np.searchsorted(self.source, neuron)
+        count = np.searchsorted(self.source, neuron, side="right") - first
+        start = np.cumsum(count) - count
+        pick = np.repeat(first - start, count) + np.arange(int(count.sum()))
+        return np.repeat(t, count), self.row[pick]
+
+
+def heard(config: Dynapse2Config) -> Heard:
+    """By the registers alone: a destination with another tag makes the host take a neuron for another."""
+    left = departures(config)
+    found = decode(left.x_hop, left.y_hop, left.tag, config.chips.x, config.chips.y)
+    row_of = np.full(config.chips.x.size * CORES * NEURONS, -1, np.int64)
+    row_of[config.neurons.place] = np.arange(config.neurons.chip.size)
+    place = (found.chip * CORES + found.core) * NEURONS + found.neuron
+    row = np.where(found.kind == NEURON, row_of[np.maximum(place, 0)], -1)
+    return Heard(left.neuron[row >= 0], row[row >= 0])
+
+
+def taps(mapping: Mapping) -> dict[str, list[tuple[int, int]]]:
+    """Recorded keys with the rows behind them: (first, how many), for an Output those that feed it."""
+    runs = {run.name: (run.first, run.size) for run in mapping.config.populations}
+    return {key: [runs[source] for source in sources] for key, sources in feeding(mapping).items()}
+
+
+def tapped(row: Ints, ranges: list[tuple[int, int]]) -> tuple[Ints, Ints]:
+    """(which of the spikes, their indices in the node)."""
+    there = np.zeros(row.size, bool)
+    index = row.copy()
+    for first, size in ranges:
+        mine = (row >= first) & (row < first + size)
+        there |= mine
+        index[mine] -= first
+    return there, index[there]
+
+
+def rows(config: Dynapse2Config, probe: Probe) -> Ints:
+    """Rows of a probe's neurons."""
+    run = next(run for run in config.populations if run.name == probe.node)
+    index = np.arange(run.size) if probe.indices is None else np.array(probe.indices, np.int64)
+    return index + run.first
+
+
+def who(config: Dynapse2Config, row: int) -> tuple[str, int]:
+    """(population, index) of a row."""
+    run = max((run for run in config.populations if run.first <= row), key=lambda run: run.first)
+    return run.name, row - run.first

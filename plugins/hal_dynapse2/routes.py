@@ -51,7 +51,7 @@ class Departures:
 def routes(config: Dynapse2Config) -> Routes:
     """Who hears whom, on the whole grid."""
     n_inputs, n = config.n_inputs, config.neurons.chip.size
-    source, core, tag = _packets(config, n_inputs)
+    source, core, tag = packets(config)
     row, dendrite, mask, entry_ptr = _entries(config)
     key = core * TAGS + tag
     first, count = entry_ptr[key], entry_ptr[key + 1] - entry_ptr[key]
@@ -74,8 +74,9 @@ def departures(config: Dynapse2Config) -> Departures:
     return Departures(row[out], x[out], y[out], sram.tag[row, slot][out].astype(np.int64))
 
 
-def _packets(config: Dynapse2Config, n_inputs: int) -> tuple[Ints, Ints, Ints]:
+def packets(config: Dynapse2Config) -> tuple[Ints, Ints, Ints]:
     """(p,) each: source, core over all chips, tag; by source."""
+    n_inputs = config.n_inputs
     host, sram = config.host, config.sram
     order = np.argsort(host.channel, kind="stable")
     row, slot = np.nonzero(sram.core_mask)

@@ -13,8 +13,8 @@ import numpy as np
 
 from hal.config import to_json
 from hal_dynapse2 import vendor_notes as notes
-from hal_dynapse2.config import Dynapse2Config
-from hal_dynapse2.limits import CORES, NEURONS, PARAMETERS
+from hal_dynapse2.config import PARAMETERS, Dynapse2Config
+from hal_dynapse2.limits import CORES, NEURONS
 from hal_dynapse2.vendor_layout import (
     CHIP_END,
     CORE_END,
@@ -58,7 +58,7 @@ def read(source: str | Path) -> Dynapse2Config:
 
     Of a file of the vendor's tool, rows are the neurons with any CAM or SRAM entry, a population for each core;
     channels of the host are the tags that cores listen to and no neuron sends there, chip by chip; chip k stands in
-    column k + 1 of row 0. Biases that `limits.PARAMETERS` does not name are left out, with a line in the log, and so is
+    column k + 1 of row 0. Biases that `config.PARAMETERS` does not name are left out, with a line in the log, and so is
     everything outside of cores.
     Raises FormatError with everything that is wrong.
     """

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal.config import array, setting
-from hal_dynapse2.config import ChipsConfig, HostConfig, InputConfig, PopulationConfig, flags, ints
-from hal_dynapse2.limits import PARAMETERS
+from hal_dynapse2.config import PARAMETERS, ChipsConfig, HostConfig, InputConfig, PopulationConfig, flags, ints
 
 Ints = NDArray[Any]
 KEY: Final = "neurohal"

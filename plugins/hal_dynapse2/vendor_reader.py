@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hal.config import check, from_json
 from hal.errors import ConfigError, FormatError, Problem
 from hal_dynapse2.config import (
+    PARAMETERS,
     CamConfig,
     ChipsConfig,
     CoresConfig,
@@ -24,7 +25,7 @@ from hal_dynapse2.config import (
     PopulationConfig,
     SramConfig,
 )
-from hal_dynapse2.limits import CAM_ENTRIES, CORES, LATCHES, MAX_GRID, NEURONS, PARAMETERS, SRAM_ENTRIES, TAGS
+from hal_dynapse2.limits import CAM_ENTRIES, CORES, LATCHES, MAX_GRID, NEURONS, SRAM_ENTRIES, TAGS
 from hal_dynapse2.routes import routes
 from hal_dynapse2.vendor_layout import UNUSED_TEXT, UNUSED_WORD
 from hal_dynapse2.vendor_notes import KEY as NOTES_KEY

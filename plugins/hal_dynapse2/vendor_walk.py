@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal.errors import Problem
+from hal_dynapse2.config import PARAMETERS
 from hal_dynapse2.limits import (
     CAM_ENTRIES,
     CORES,
@@ -19,11 +20,10 @@ from hal_dynapse2.limits import (
     LATCHES,
     MAX_HOP,
     NEURONS,
-    PARAMETERS,
-    SCALED,
     SRAM_ENTRIES,
     TAGS,
 )
+from hal_dynapse2.parameters import SIMULATOR_NAMES
 from hal_dynapse2.vendor_layout import (
     LATCH_KEYS,
     UNUSED_DESTINATION,
@@ -121,7 +121,7 @@ class Walk:
                 self.one_of(value, "type", f"{path}.value", (ord(name[-1]),))
                 coarse = self.number(value, "coarseValue", f"{path}.value", 0, 5)
                 core.biases[name] = coarse, self.number(value, "fineValue", f"{path}.value", 0, 255)
-        if node and (lacking := [name for name in SCALED if name not in core.biases]):
+        if node and (lacking := [name for name in SIMULATOR_NAMES.values() if name not in core.biases]):
             self.problems.append(Problem("parameters are missing", where, limit=", ".join(lacking)))
 
     def neuron(self, node: Any, where: str) -> Neuron:

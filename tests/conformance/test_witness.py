@@ -19,7 +19,7 @@ ALL = list(candidates(frozenset(row[0] for row in NEURONS)))
 
 
 def test_candidates_are_those_of_the_declared_neurons_in_the_stated_order():
-    assert len(ALL) == sum(len(row[3]) for row in NEURONS) * len(FORMS) == 64
+    assert len(ALL) == sum(len(row[3]) for row in NEURONS) * len(FORMS) == 72
     assert ALL[0].label == "IF; reset to 0, >=; two dense layers"
     assert next(candidates(frozenset({"neuron.lif"}))).label.startswith("LIF without leak")
     assert not list(candidates(frozenset({"neuron.threshold"})))
@@ -63,7 +63,7 @@ def test_a_stimulus_is_one_event_a_step_with_a_silent_tail():
         assert set(stimulus["index"]) == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("witness", [w for w in ALL if w.reset == "value"], ids=lambda w: w.label)
+@pytest.mark.parametrize("witness", [w for w in ALL if w.reset == "value" and w.exact], ids=lambda w: w.label)
 def test_no_sum_meets_the_threshold_where_the_comparison_would_decide(witness):
     reachable = {0}
     weights = {int(w) for layer in witness.weights for w in layer.ravel()}
@@ -77,13 +77,15 @@ FADING = [w for w in ALL if not w.exact]
 
 
 def test_neurons_that_fade_come_last_so_that_exact_ones_are_tried_before():
-    assert [w.label for w in ALL[-4:]] == [w.label for w in FADING]
+    assert [w.label for w in ALL[-12:]] == [w.label for w in FADING]
     assert all("fades" in w.label for w in FADING)
 
 
-@pytest.mark.parametrize("witness", FADING, ids=lambda w: w.form)
+@pytest.mark.parametrize("witness", FADING, ids=lambda w: w.label)
 def test_no_membrane_that_fades_comes_near_its_threshold_or_its_double(witness):
     share = 0.0
+    subtract = witness.reset == "subtract"
+    keep = 0.5 if subtract else 0.125
     for seed in range(6):
         stimulus = witness.stimulus(np.random.default_rng(seed), STEPS)
         given = np.zeros((STEPS, 4))
@@ -92,18 +94,19 @@ def test_no_membrane_that_fades_comes_near_its_threshold_or_its_double(witness):
             current, v = np.zeros(len(weight)), np.zeros(len(weight))
             spikes = np.zeros((STEPS, len(weight)))
             for k, row in enumerate(given):
-                current = 0.5 * (current + weight @ row)
+                current = keep * (current + weight @ row) if subtract else keep * current + weight @ row
                 v = 0.75 * v + current
-                assert np.abs(v - THRESHOLD).min() >= 0.02 * THRESHOLD
-                assert v.max() < 2 * THRESHOLD
+                assert np.abs(v - THRESHOLD).min() >= (0.02 if subtract else 0.1) * THRESHOLD
+                assert v.max() < 2 * THRESHOLD or not subtract
                 spikes[k] = v >= THRESHOLD
-                v -= THRESHOLD * spikes[k]
+                v = v - THRESHOLD * spikes[k] if subtract else np.where(spikes[k] > 0, 0.0, v)
+                v = v if witness.v_min is None else np.maximum(v, witness.v_min)
             given = spikes
         share += stimulus.size / (STEPS - TAIL_STEPS) / 6
     assert share > 0.4
 
 
-@pytest.mark.parametrize("witness", FADING, ids=lambda w: w.form)
+@pytest.mark.parametrize("witness", FADING, ids=lambda w: w.label)
 def test_numbers_of_neurons_that_fade_show_what_checks_build_on(witness):
     def size(*pairs, node=witness.populations[0]):
         at, index = np.array(pairs).T

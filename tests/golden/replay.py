@@ -16,6 +16,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import replay_dynapcnn
 import replay_dynapse2_alloc
+import replay_dynapse2_bias
+import replay_dynapse2_dynamics
+import replay_dynapse2_quant
 import replay_events
 import replay_loihi
 import replay_loihi_tables
@@ -32,6 +35,9 @@ FORMATS = (
     replay_loihi_tables,
     replay_xylo,
     replay_dynapse2_alloc,
+    replay_dynapse2_bias,
+    replay_dynapse2_quant,
+    replay_dynapse2_dynamics,
     replay_events,
 )
 

@@ -19,10 +19,13 @@ LOIHI = (
     "recurrent_256", "recurrent_2blocks", "silicon_lif", "voltage_limits",
     "accounting", "accounting_random", "activation_profile", "discretize",
 )  # fmt: skip
+DYNAPSE2 = ("bias_generator", "quant_n8_normal", "quant_n32_normal", "quant_n40_2core")
 FILES = [
     *sorted((*HERE.glob("nir/*.npz"), *HERE.glob("nir/bad/*.nir"), *HERE.glob("dynapcnn/*.npz"))),
     *(HERE / "loihi" / f"{name}.npz" for name in LOIHI),
     *sorted(HERE.glob("dynapse2/alloc_*.npz")),
+    *(HERE / "dynapse2" / f"{name}.npz" for name in DYNAPSE2),
+    *sorted(HERE.glob("dynapse2/dyn_*.npz")),
     HERE / "events" / "dvs.csv",
     HERE / "events" / "dvs_tonic_dtype.npy",
 ]
@@ -37,7 +40,7 @@ def test_all_files_are_equal() -> None:
     done = run(*FILES)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(FILES)} of {len(FILES)} files equal" in done.stdout
-    assert len(FILES) >= 16 + 13 + 13 + 15 + 4 + 2
+    assert len(FILES) >= 16 + 13 + 13 + 15 + 4 + 4 + 7 + 2
 
 
 @pytest.fixture
@@ -134,6 +137,36 @@ def test_a_changed_voltage_of_loihi_is_a_difference_on_the_device(name: str, how
     done = run(tmp_path / f"{name}.npz")
     assert done.returncode == 1
     assert f"device, {how}: final v: {v.size} values, 1 differ" in done.stdout
+
+
+def test_a_bound_that_is_out_of_reach_and_another_entry_are_differences_of_dynapse2(tmp_path: Path) -> None:
+    for name in ("quant_n8_normal", "bias_generator"):
+        shutil.copy(HERE / "dynapse2" / f"{name}.npz", tmp_path)
+    with np.load(tmp_path / "quant_n8_normal.npz") as file:
+        meta = json.loads(str(file["meta"]))
+    meta["per_core"][0]["bound_rel_rmse"] *= 0.95
+    rewrite(tmp_path / "quant_n8_normal.npz", meta=np.array(json.dumps(meta)))
+    with np.load(tmp_path / "bias_generator.npz") as file:
+        entries = file["coarse_fine"].copy()
+    entries[17, 40, 1] += 1
+    rewrite(tmp_path / "bias_generator.npz", coarse_fine=entries)
+    done = run(tmp_path / "quant_n8_normal.npz", tmp_path / "bias_generator.npz")
+    assert done.returncode == 1
+    assert "at most 1.02 x 0.0524: 1 values, 1 differ" in done.stdout
+    assert "SOIF_LEAK_N: (coarse, fine): 288 values, 1 differ" in done.stdout
+
+
+def test_one_more_spike_of_dynapse2_is_a_difference(tmp_path: Path) -> None:
+    shutil.copy(HERE / "dynapse2" / "dyn_single.npz", tmp_path / "any_name.npz")
+    with np.load(tmp_path / "any_name.npz") as file:
+        spikes, imem = file["spikes"].copy(), file["imem"].copy()
+    spikes[np.flatnonzero(spikes)[0], 0] += 1
+    imem[50] += 1.1e-10
+    rewrite(tmp_path / "any_name.npz", spikes=spikes, imem=imem)
+    done = run(tmp_path / "any_name.npz")
+    assert done.returncode == 1
+    assert "emulator: spike counts: 200 values, 1 differ" in done.stdout
+    assert "emulator: imem: 200 values, 1 differ" in done.stdout
 
 
 XYLO = HERE.parents[1] / "examples" / "third_party" / "hal_xylo" / "tests" / "golden"

@@ -15,6 +15,7 @@ from hal.mapping import Mapping
 from hal.recording import Recording
 from hal_conformance.context import STEP_NS, Context
 from hal_conformance.failure import demand
+from hal_conformance.networks.grown import layered
 from hal_conformance.networks.witness import CHANNELS, TAIL_STEPS, Witness
 from hal_conformance.rulebook import check
 
@@ -23,6 +24,8 @@ SIGNS: Final = ("dropped", "late", "clipped_input", "saturated", "overflowed", "
 LEVELS: Final = tuple(4**k for k in range(9))
 """Events at once on each channel, from one to 65,536."""
 STEPS: Final = TAIL_STEPS * 4
+CROWDS: Final = tuple(4**k for k in range(1, 6))
+"""Channels that have an event at one time, on devices without steps."""
 LARGEST_EXACT: Final = LEVELS[6]
 """The answer is worked out event by event up to this."""
 
@@ -134,8 +137,12 @@ def check_told(ctx: Context) -> None:
     """Given ever more events at once, when spikes are missing or too many, then a counter or the status tells of it.
 
     Events of one step may be summed, or taken one by one: both answers are right, if complete. A crowd that excites
-    shows where every event is worth a spike, one that inhibits by how long the neuron is silent afterwards.
+    shows where every event is worth a spike, one that inhibits by how long the neuron is silent afterwards. A device
+    without steps makes neither of them of a crowd on one channel: there each channel fires a neuron of its own.
     """
+    if ctx.spec.clock.kind == "continuous":
+        _everyone(ctx)
+        return
     told = 0
     levels = [level for level in LEVELS if level <= LARGEST_EXACT]
     excited = _excited(ctx)
@@ -148,6 +155,29 @@ def check_told(ctx: Context) -> None:
         for level in levels:
             device.load(mapping)
             told += _incomplete(ctx, device, witness, level, crowd(level))
+    ctx.measure("levels_told", told)
+
+
+def _everyone(ctx: Context) -> None:
+    """One event on each of so many channels, all at one time: every neuron answers once, or a counter tells."""
+    told = 0
+    for size in CROWDS:
+        witness = layered(ctx.witness, [ctx.witness.dialect.strong * np.eye(size)])
+        if not ctx.mapper().check(witness.model).fits:
+            break
+        stimulus = events(np.full(size, STEP_NS), np.arange(size))
+        recording = ctx.run(ctx.loaded(ctx.mapping(witness)), {witness.input: stimulus}, STEPS * STEP_NS)
+        counts = np.bincount(recording.spikes[witness.output]["index"], minlength=size)
+        silent, eager = int((counts == 0).sum()), int((counts > 1).sum())
+        if signs(recording) or recording.status != "ok" or int(recording.stats["pending"].sum()):
+            told += 1
+        else:
+            demand(
+                not silent and not eager,
+                f"{size} events at once, each on a channel and for a neuron of its own: {silent} neurons are silent, "
+                f"{eager} answer more than once, and no counter says why",
+            )
+        ctx.measure("events_at_once", size)
     ctx.measure("levels_told", told)
 
 

@@ -76,7 +76,9 @@ def _weighed(draft: Draft, form: str, held: bool) -> Feature:
         draft.drop("held")
         draft.end("output", name)
     case = _values(held, 1 if draft.witness.exact else draft.witness.apart)
-    return Feature(form=form, node="output", model=draft.model(), cases=(case,))
+    # a lower bound of the witness's neurons is none of what sums up
+    model = draft.model(overrides={"held": {"v_min": None}} if held else {})
+    return Feature(form=form, node="output", model=model, cases=(case,))
 
 
 def _values(held: bool, apart: int) -> Case:

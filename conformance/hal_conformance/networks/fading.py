@@ -1,14 +1,15 @@
 """Neurons that forget: what they answer, and stimuli that leave no doubt about it.
 
-    i' = a (i + x),  v' = b v + i',  a spike where v' >= threshold, which takes the threshold off
+    i' = a (i + x) or a i + x,  v' = b v + i',  a spike where v' >= threshold, which takes the threshold off, or all
 
-a and b are 1 - 1/tau with tau in steps, powers of two, so that all is exact in 64 bits. No weights and thresholds keep
-such sums apart for any stimulus; so an event is left out that would bring a neuron near its threshold, or near two.
+a and b are 1 - 1/tau with tau in steps, sums of powers of two, so that all is exact in 64 bits. No weights and
+thresholds keep such sums apart for any stimulus; so an event is left out that would bring a neuron near its threshold,
+or, where the threshold is taken off, near two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -18,17 +19,12 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-STRONG_FADING: Final = 9
-"""One event fires at once, by an eighth of the threshold, and what is left of it does not fire again."""
-WEAK_FADING: Final = 5
-"""One event comes to 0.8 of the threshold; two of one step, or of steps next to each other, fire once."""
 THRESHOLD: Final = 4.0
-MARGIN: Final = 0.08
-"""How far a membrane stays from the threshold, and from its double: 2 %, more than eight bits leave of a number."""
+"""Of every neuron of the suite."""
 AHEAD: Final = 8
 """Steps in which an event can still raise a membrane; after that currents are gone."""
 FORGET: Final = 24
-"""Steps after which a strong event and its like do not add up: what is left of one is below MARGIN."""
+"""Steps after which a strong event and its like do not add up: what is left of one is below every margin."""
 DENSITY: Final = 0.8
 """Share of the steps in which an event is tried."""
 
@@ -40,15 +36,21 @@ PAUSE: Final = 40
 
 @attrs.frozen(kw_only=True)
 class Fading:
-    """Shares of a membrane and of a current that are left after a step."""
+    """Shares of a membrane and of a current that are left after a step, and what else the rule says.
+
+    margin: how far a membrane stays from the threshold. most: how high one comes. before: an event enters the current
+    before that decays. subtract: a spike takes the threshold off; else the membrane is 0 after it. floor: the
+    membrane's lower bound. after: how high one comes in the step after a spike.
+    """
 
     membrane: float
     current: float
-
-    @classmethod
-    def of(cls, constants: Mapping[str, float]) -> Fading:
-        """From time constants in steps."""
-        return cls(membrane=1.0 - 1.0 / constants["tau_mem"], current=1.0 - 1.0 / constants["tau_syn"])
+    margin: float
+    most: float
+    before: bool
+    subtract: bool
+    floor: float
+    after: float
 
     def __call__(self, given: Counts, weight: Floats) -> Counts:
         """Spikes (T, out) of one layer fed with spikes (T, in)."""
@@ -58,17 +60,24 @@ class Fading:
             i, v, spikes[k] = self.step(i, v, weight @ row)
         return spikes
 
+    def _current(self, i: Floats, x: Floats) -> Floats:
+        return self.current * (i + x) if self.before else self.current * i + x
+
     def step(self, i: Floats, v: Floats, x: Floats) -> tuple[Floats, Floats, Counts]:
         """Currents, membranes and spikes after a step with input x."""
-        i = self.current * (i + x)
+        i = self._current(i, x)
         v = self.membrane * v + i
         n = np.maximum(np.floor(v / THRESHOLD), 0.0)
-        return i, v - THRESHOLD * n, n.astype(np.int64)
+        if not self.subtract:
+            n = np.minimum(n, 1.0)
+        v = v - THRESHOLD * n if self.subtract else np.where(n > 0, 0.0, v)
+        return i, np.maximum(v, self.floor), n.astype(np.int64)
 
-    def near(self, i: Floats, v: Floats, x: Floats) -> NDArray[np.bool_]:
-        """(B,): whether any neuron (B, n) comes near its threshold in this step, or is worth two spikes."""
-        reached = self.membrane * v + self.current * (i + x)
-        doubtful = (np.abs(reached - THRESHOLD) < MARGIN) | (reached > 2 * THRESHOLD - MARGIN)
+    def near(self, i: Floats, v: Floats, x: Floats, fired: Counts) -> NDArray[np.bool_]:
+        """(B,): whether any neuron (B, n) comes near its threshold in this step, or too high; fired: in the last."""
+        reached = self.membrane * v + self._current(i, x)
+        doubtful = (np.abs(reached - THRESHOLD) < self.margin) | (reached > self.most)
+        doubtful |= (fired > 0) & (reached > self.after)
         return np.asarray(doubtful.any(axis=-1))
 
 
@@ -80,25 +89,27 @@ class _Layers:
     weights: Sequence[Floats]
     i: list[Floats]
     v: list[Floats]
+    fired: list[Counts]
 
     @classmethod
     def at_rest(cls, fading: Fading, weights: Sequence[Floats]) -> _Layers:
         """One copy."""
-        return cls(fading, weights, *([np.zeros((1, len(w))) for w in weights] for _ in range(2)))
+        i, v = ([np.zeros((1, len(w))) for w in weights] for _ in range(2))
+        return cls(fading, weights, i, v, [np.zeros((1, len(w)), np.int64) for w in weights])
 
     def copies(self, count: int) -> _Layers:
         """The first copy, so many times."""
-        return _Layers(
-            self.fading, self.weights, *([np.repeat(x[:1], count, 0) for x in xs] for xs in (self.i, self.v))
-        )
+        i, v = ([np.repeat(x[:1], count, 0) for x in xs] for xs in (self.i, self.v))
+        return _Layers(self.fading, self.weights, i, v, [np.repeat(x[:1], count, 0) for x in self.fired])
 
     def step(self, given: Counts) -> NDArray[np.bool_]:
         """One step fed with (B, in) events; (B,) whether a neuron came near its threshold."""
         near = np.zeros(len(given), np.bool_)
         for k, weight in enumerate(self.weights):
             x = given @ weight.T
-            near |= self.fading.near(self.i[k], self.v[k], x)
+            near |= self.fading.near(self.i[k], self.v[k], x, self.fired[k])
             self.i[k], self.v[k], given = self.fading.step(self.i[k], self.v[k], x)
+            self.fired[k] = given
         return near
 
 

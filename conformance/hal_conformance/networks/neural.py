@@ -139,7 +139,7 @@ def _integrating(draft: Draft, kind: str, constants: dict[str, float], without: 
     draft.weights(source, "held", [[1, -1]])
     draft.weights("held", cells, [[draft.witness.dialect.strong]])
     draft.output("output", cells)
-    model = draft.model()
+    model = draft.model(overrides={"held": {"v_min": None}})
     if kind == "I":
         up_and_down = at((5, 0), (11, 1), (20, 0), (22, 1))
         fired = at(*((step, 0) for step in (*range(5, 11), 20, 21)))

@@ -95,7 +95,9 @@ def _showing(base: Witness, field: str, value: Any, clocked: bool) -> tuple[Mode
         model = _with(_weighed(base, 2, 1).model, base.populations, r=2.0, w_in=2.0)
         if field == "tau_unit" and base.model.nodes[base.populations[0]].type == "IF":
             model = _saying(model, gain="r*dt")
-        return model, frozenset({"r", "w_in"})
+        # who has no such time constants names them
+        constants = {"tau", "tau_mem", "tau_syn"} if field == "tau_unit" else set()
+        return model, frozenset({"r", "w_in", *constants})
     if field in ("jump", "membrane_sees") and base.dialect.fades:
         # undecayed an event counts double: still one spike of it, not two
         return _weighed(base, base.dialect.weak, base.dialect.weak - 2).model, frozenset()

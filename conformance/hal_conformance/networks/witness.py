@@ -22,7 +22,7 @@ from hal import nodes
 from hal.events import EVENT, Records, events
 from hal.model import Model
 from hal.semantics import Semantics
-from hal_conformance.networks.fading import FORGET, STRONG_FADING, WEAK_FADING, Fading, fading_stimulus
+from hal_conformance.networks.fading import FORGET, Fading, fading_stimulus
 
 Matrix = NDArray[np.float64]
 Reset = Literal["value", "subtract"]
@@ -48,24 +48,25 @@ _SECOND: Final = np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 1, 0, 0
 class Dialect:
     """One way to say what a neuron does after a spike, in words a device may or may not honour.
 
-    strong, weak: weights of which one event fires, and of which two do, close together where neurons fade.
+    strong, weak: weights of which one event fires, and of which two do, close together where neurons fade. margin: how
+    far the membranes of neurons that fade stay from their thresholds; None where all is exact for any stimulus. most:
+    how high they come. after: how high one comes in the step after a spike.
     """
 
     label: str
     reset: Reset
     v_min: float | None
     semantics: Mapping[str, Any]
-    fades: bool = False
+    strong: int
+    weak: int = WEAK
+    margin: float | None = None
+    most: float = np.inf
+    after: float = np.inf
 
     @property
-    def strong(self) -> int:
-        """Leaves nothing, or next to nothing, where the threshold is subtracted."""
-        return STRONG_FADING if self.fades else STRONG if self.reset == "value" else STRONG_EXACT
-
-    @property
-    def weak(self) -> int:
-        """Half of what is needed and more."""
-        return WEAK_FADING if self.fades else WEAK
+    def fades(self) -> bool:
+        """Whether its neurons forget within a few steps."""
+        return self.margin is not None
 
 
 _PLAIN: Final[dict[str, Any]] = {
@@ -76,15 +77,18 @@ _PLAIN: Final[dict[str, Any]] = {
     "current_gain": "one",
 }
 DIALECTS: Final = (
-    Dialect(label="reset to 0, >=", reset="value", v_min=None, semantics=_PLAIN | {"compare": ">="}),
-    Dialect(label="reset to 0, >", reset="value", v_min=None, semantics=_PLAIN | {"compare": ">"}),
+    Dialect(label="reset to 0, >=", reset="value", v_min=None, semantics=_PLAIN | {"compare": ">="}, strong=STRONG),
+    Dialect(label="reset to 0, >", reset="value", v_min=None, semantics=_PLAIN | {"compare": ">"}, strong=STRONG),
     Dialect(
         label="subtract, >=",
         reset="subtract",
         v_min=None,
         semantics=_PLAIN | {"compare": ">=", "spike_reset": "subtract"},
+        strong=STRONG_EXACT,
     ),
-    Dialect(label="as sinabs", reset="subtract", v_min=-THRESHOLD, semantics={"profile": "sinabs"}),
+    Dialect(
+        label="as sinabs", reset="subtract", v_min=-THRESHOLD, semantics={"profile": "sinabs"}, strong=STRONG_EXACT
+    ),
 )
 FADES: Final = Dialect(
     label="decay before use, subtract, >=",
@@ -97,9 +101,37 @@ FADES: Final = Dialect(
         "spike_reset": "subtract",
         "spikes_per_step": "one",
     },
-    fades=True,
+    strong=9,
+    weak=5,
+    margin=0.08,
+    most=2 * THRESHOLD - 0.08,
 )
-"""An event decays with the current before the membrane sees it, as on chips that shift and subtract."""
+"""An event decays with the current before the membrane sees it, as on chips that shift and subtract.
+
+A strong event fires at once, by an eighth of the threshold, and what is left of it does not fire again; a weak one
+comes to 0.8 of the threshold, and two of one step, or of steps next to each other, fire once. The margin is 2 %, more
+than eight bits leave of a number.
+"""
+FLOWS: Final = tuple(
+    Dialect(
+        label=f"decay, reset to 0, {label}",
+        reset="value",
+        v_min=v_min,
+        semantics=_PLAIN | {"compare": ">=", "v_min": v_min},
+        strong=5,
+        weak=3,
+        margin=0.4,
+        most=6.4,
+        after=0.75 * THRESHOLD,
+    )
+    for label, v_min in (("not below 0", 0.0), ("no lower bound", None))
+)
+"""For devices that flow in time. With the time constants it goes with, a strong event crosses the threshold about the
+middle of its step, not at an end of it where two spikes could be told for one another, and by a fourth of the
+threshold; what is left of it comes to less than half. The margin is 10 %: analog values are not known better. A neuron
+that is excited already would fire at the start of a step, with all of the event still to come after its spike; and one
+that is excited right after a spike has its dead time and what is left of the last event to tell it: neither is asked.
+"""
 NEURONS: Final[tuple[tuple[str, str, Mapping[str, float], tuple[Dialect, ...]], ...]] = (
     ("neuron.if", "IF", {}, DIALECTS),
     ("neuron.lif", "LIF without leak", {"tau": np.inf}, DIALECTS),
@@ -107,6 +139,7 @@ NEURONS: Final[tuple[tuple[str, str, Mapping[str, float], tuple[Dialect, ...]], 
     ("neuron.cuba", "CubaLIF without leak", {"tau_mem": np.inf, "tau_syn": 1.0}, DIALECTS[:3]),
     ("neuron.cuba", "CubaLIF, tau of a million steps", {"tau_mem": 1e6, "tau_syn": 1.0}, DIALECTS[:2]),
     ("neuron.cuba", "CubaLIF that fades", {"tau_mem": 4.0, "tau_syn": 2.0}, (FADES,)),
+    ("neuron.cuba", "CubaLIF that fades, reset to a value", {"tau_mem": 4.0, "tau_syn": 8 / 7}, FLOWS),
 )
 """(capability, label, time constants in steps, dialects in which it is exact). A leak, be it small, decides where a sum
 meets the threshold. A current with tau_syn of one step lasts for that step alone, unless the decay is exponential."""
@@ -164,7 +197,13 @@ class Witness:
         return events(at * STEP_NS, index)
 
     def unsettling(self) -> Records:
-        """One event in each of five steps that leave neurons far from rest: an event on channel 0 is not answered."""
+        """Events in five steps that leave neurons far from rest.
+
+        One on channel 3 in each inhibits, so that an event on channel 0 is not answered; where no membrane goes below
+        0, one on channel 1 in the last step excites, so that an event on channel 0 is answered once more.
+        """
+        if self.fading is not None and self.v_min == 0:
+            return events([(UNSETTLING_STEPS - 1) * STEP_NS], [1])
         return events(np.arange(UNSETTLING_STEPS) * STEP_NS, np.full(UNSETTLING_STEPS, CHANNELS - 1))
 
     def answer(self, stimulus: Records, steps: int) -> dict[str, Records]:
@@ -266,7 +305,22 @@ def make(neuron: str, constants: Mapping[str, float], dialect: Dialect, form: st
         v_min=dialect.v_min,
         dialect=dialect,
         form=form,
-        fading=Fading.of(constants) if dialect.fades else None,
+        fading=_fading(constants, dialect),
+    )
+
+
+def _fading(constants: Mapping[str, float], dialect: Dialect) -> Fading | None:
+    if dialect.margin is None:
+        return None
+    return Fading(
+        membrane=1.0 - 1.0 / constants["tau_mem"],
+        current=1.0 - 1.0 / constants["tau_syn"],
+        margin=dialect.margin,
+        most=dialect.most,
+        before=dialect is FADES,
+        subtract=dialect.reset == "subtract",
+        floor=-np.inf if dialect.v_min is None else dialect.v_min,
+        after=dialect.after,
     )
 
 
