@@ -104,6 +104,8 @@ SIMULATOR = attrs.evolve(
     open_options=DynapsimOpenOptions,
     counters=(),
     loads=("dynapse2",),
+    # the chip's registers are adopted by the chip; the simulator loads that mapping
+    imports=(),
     vendor="",
 )
 
