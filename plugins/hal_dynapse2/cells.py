@@ -8,6 +8,7 @@ model's at the end of every step. A spike stands somewhere in its step: on avera
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import attrs
@@ -183,13 +184,15 @@ class Reader:
         names = [node.name for node in self.model.populations()]
         edges = [(p.source, p.target) for into in self.incoming.values() for p in into if p.target in names]
         member = graph.components(names, edges)
-        late = dict.fromkeys(member.values(), 0)
+        between = [(source, target) for source, target in edges if member[source] != member[target]]
+        # a layer that is ahead of the model lets those behind it be so, too: nothing but a first one starts from 0
+        fed = {member[target] for _, target in between}
+        late = {part: -math.inf if part in fed else 0 for part in member.values()}
         own = {name: self._half_steps(self.model.nodes[name]) for name in names}
         for _ in late:
-            for source, target in edges:
-                if member[source] != member[target]:
-                    late[member[target]] = max(late[member[target]], late[member[source]] + own[source])
-        return {name: late[member[name]] + own[name] for name in names}
+            for source, target in between:
+                late[member[target]] = max(late[member[target]], late[member[source]] + own[source])
+        return {name: int(late[member[name]]) + own[name] for name in names}
 
     def _half_steps(self, node: Any) -> int:
         if self.dt_ns is None or not isinstance(node, nodes.CubaLIF):

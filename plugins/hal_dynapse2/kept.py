@@ -274,5 +274,5 @@ def _drives(model: Model, c: Cells, node: Any, share: Float, out: dict[tuple[str
 def latency(model: Model, cells: Sequence[Cells], output: str) -> int:
     """Of an Output, ns: of the populations that feed it, the latest."""
     sources = {p.source for p in model.projections() if p.target == output}
-    half = (model.semantics.dt_ns or 0) // 2
-    return max((c.latency * half for c in cells if c.name in sources), default=0)
+    dt_ns = model.semantics.dt_ns or 0
+    return max((c.latency * dt_ns // 2 for c in cells if c.name in sources), default=0)
