@@ -32,6 +32,8 @@ class Peer:
         )
         facts = self._read()
         self.name = f"{facts['peer']} {facts['version']}"
+        self.last: dict[str, Any] = {}
+        """What the last run gave."""
 
     def _read(self) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -46,7 +48,8 @@ class Peer:
         assert self.process.stdin is not None
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
-        return self._read()
+        self.last = self._read()
+        return self.last
 
     def close(self) -> None:
         """End the child."""

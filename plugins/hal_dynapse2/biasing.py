@@ -183,7 +183,7 @@ def _weights(
     masks = np.where(forced[:, None] >= 0, 0, parts.codes)
     masks[:, 0] = np.where(forced >= 0, forced, masks[:, 0])
     areas = ((masks[:, :, None] >> np.arange(4)) & 1).sum(axis=1) @ bases
-    error = float(np.linalg.norm(areas - magnitudes) / np.linalg.norm(magnitudes))
+    error = quantise.length(areas - magnitudes) / quantise.length(magnitudes)
     return masks, areas, error
 
 

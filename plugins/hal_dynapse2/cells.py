@@ -208,13 +208,14 @@ class Reader:
         into = self.incoming.get(node.name, [])
         self._finite(node, into)
         rule = self.model.semantics.rule(node)
-        self.notes.only(node.name, rule, RULES)
         if self.dt_ns is None and not (rule.tau_unit in ("s", "ms") and rule.gain == rule.current_gain == "r*dt/tau"):
             hint = "Semantics(dt_ns=...), or --dt 1ms on the command line"
             reason = "steps enter the neurons' rule, and nobody said how long they are"
             self.notes.refuse(node.name, "dt_ns", reason, wanted=rule.tau_unit, hint=hint)
         if len(self.notes.refused) > before:
+            # nothing can be told of numbers without these
             return
+        self.notes.only(node.name, rule, RULES)
         made = response(node, self.model.semantics, self.dt_ns, self.options.synapse_s)
         for field, tau in (("tau_syn", made.tau_syn), ("tau_mem", made.tau_mem)):
             if not (np.isfinite(tau) & (tau > 0)).all():
@@ -243,7 +244,8 @@ class Reader:
         if (drive < 0).any():
             what = "bias" if any(p.bias is not None for p in into) else "v_leak"
             reason = "a direct current only adds: the membrane rests at the value it resets to, or above"
-            self.notes.refuse(node.name, what, reason, wanted=float(drive.min()), limit=0)
+            hint = "biases of 0 or more, or none" if what == "bias" else "v_leak at v_reset or above"
+            self.notes.refuse(node.name, what, reason, wanted=float(drive.min()), limit=0, hint=hint)
         self._bounds(node.name, into, rule, v_reset, drive)
         start = {"v_reset": v_reset, "v_leak": np.asarray(node.v_leak, np.float64).ravel()}.get(
             str(rule.start_state), rule.start_state

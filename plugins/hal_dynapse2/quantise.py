@@ -17,7 +17,7 @@ from hal.errors import ConfigError, Problem
 from hal_dynapse2.search import LEVELS, Sums, improve, levels_of, squares
 from hal_dynapse2.starts import hops, starts, subset_sums
 
-__all__ = ["Forced", "Quantised", "fit", "force", "magnitudes_of", "nearest_codes", "refit"]
+__all__ = ["Forced", "Quantised", "fit", "force", "length", "magnitudes_of", "nearest_codes", "refit"]
 
 Float = NDArray[np.float64]
 Codes = NDArray[np.uint8]
@@ -56,7 +56,7 @@ class Quantised:
         """With what codes over base values mean for the magnitudes."""
         realised = levels_of(base)[codes]
         unit = _unit(magnitudes)
-        error, size = (np.linalg.norm(np.ravel(part) / unit) for part in (realised - magnitudes, magnitudes))
+        error, size = (length(part / unit) for part in (realised - magnitudes, magnitudes))
         return cls(
             base=base,
             codes=codes,
@@ -173,6 +173,11 @@ def magnitudes_of(values: ArrayLike, name: str = "magnitudes") -> Float:
     if problems:
         raise ConfigError(f"{name} that cannot be quantised", problems=problems)
     return array
+
+
+def length(values: Float) -> float:
+    """Root of the sum of squares. Not by BLAS, whose threads wait for each other on a busy machine."""
+    return float(np.sqrt(np.square(values).sum()))
 
 
 def _unit(values: Float) -> float:

@@ -98,13 +98,19 @@ class Heard:
 
 
 def heard(config: Dynapse2Config) -> Heard:
-    """By the registers alone: a destination with another tag makes the host take a neuron for another."""
+    """By the registers alone: a destination with another tag makes the host take a neuron for another.
+
+    rockpool 3.1.0 sends (-7, -7) and the number on the core, from which a host cannot tell cores apart; here each such
+    neuron is taken for itself.
+    """
     left = departures(config)
     found = decode(left.x_hop, left.y_hop, left.tag, config.chips.x, config.chips.y)
     row_of = np.full(config.chips.x.size * CORES * NEURONS, -1, np.int64)
     row_of[config.neurons.place] = np.arange(config.neurons.chip.size)
     place = (found.chip * CORES + found.core) * NEURONS + found.neuron
     row = np.where(found.kind == NEURON, row_of[np.maximum(place, 0)], -1)
+    itself = (found.kind == UNKNOWN) & (left.tag == config.neurons.neuron[left.neuron])
+    row = np.where(itself, left.neuron, row)
     return Heard(left.neuron[row >= 0], row[row >= 0])
 
 

@@ -18,6 +18,7 @@ from hal_dynapse2.options import Dynapse2OpenOptions
 from hal_dynapse2.parameters import SIMULATOR_NAMES
 from hal_dynapse2.routes import Routes, routes
 from hal_emulators import dpi, dynapsim
+from hal_emulators.dpi_mismatch import mismatched
 
 Float = NDArray[np.float64]
 
@@ -87,8 +88,19 @@ def chip(config: Dynapse2Config, options: Dynapse2OpenOptions, seed: int) -> dpi
     """The chip-like emulator of a configuration. ValueError where a circuit has no behaviour."""
     alive = attrs.evolve(config, cam=_alive(config, options))
     found = routes(alive)
+    made = neurons(config)
+    if options.mismatch:
+        place = config.neurons
+        made = mismatched(
+            made,
+            chip_seed=options.chip_seed,
+            chip=place.chip,
+            core=place.core,
+            neuron=place.neuron,
+            sigma=options.mismatch,
+        )
     return dpi.Chip(
-        neurons(config),
+        made,
         dpi.Routes(
             packet_ptr=found.packet_ptr,
             packet_core=found.packet_core,

@@ -61,6 +61,8 @@ def colour(chip: Ints, mask: Ints, chips: int, denied: Ints) -> tuple[Ints, list
         for cores in _MASKS:
             k = here * len(_OF) + cores
             rows, on = order[first[k] : first[k + 1]], _OF[cores]
+            if not rows.size:
+                continue
             found = np.flatnonzero(free[here, on].all(axis=0))[: rows.size]
             tags[rows[: found.size]] = found
             free[here][np.array(on)[:, None], found] = False

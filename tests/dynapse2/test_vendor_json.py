@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hal.config import problems
 from hal.errors import FormatError
 from hal_dynapse2.config import (
+    PARAMETERS,
     CamConfig,
     ChipsConfig,
     CoresConfig,
@@ -29,7 +30,7 @@ from hal_dynapse2.config import (
     PopulationConfig,
     SramConfig,
 )
-from hal_dynapse2.limits import DENDRITES, LATCHES, PARAMETERS
+from hal_dynapse2.limits import DENDRITES, LATCHES
 from hal_dynapse2.routes import departures, routes
 from hal_dynapse2.vendor_json import read, write
 from hal_dynapse2.vendor_layout import UNUSED_TEXT, UNUSED_WORD
@@ -330,15 +331,16 @@ def test_lists_instead_of_numbered_objects_and_other_biases(text: str, caplog: p
     tree = load(text)
     core = tree["value0"]["chips"][0]["cores"]["value1"]
     core["neurons"] = list(core["neurons"].values())
-    core["parameters"].append({"key": "SOHO_VB_P", "value": dict(SAMPLES["parameter"]["value0"])})
+    core["parameters"].append({"key": "OTHER_VB_P", "value": dict(SAMPLES["parameter"]["value0"])})
     tree["value0"]["chips"] = {"value0": tree["value0"]["chips"][0], "value1": tree["value0"]["chips"][1]}
     with caplog.at_level(logging.WARNING):
         assert read(dump(tree)) == small()
-    assert "biases_not_kept in the text: SOHO_VB_P" in caplog.text
+    assert "biases_not_kept in the text: OTHER_VB_P" in caplog.text
 
 
 # --- broken files ---------------------------------------------------------------------------------------------------
 
+DC, LEAK = PARAMETERS.index("SOIF_DC_P"), PARAMETERS.index("SOIF_LEAK_N")
 CORE = "value0.chips[0].cores.value1"
 NEURON = f"{CORE}.neurons.value4"
 
@@ -438,30 +440,30 @@ def put(path: str, value: Any) -> Callable[[Any, Any, Any], Any]:
         ("core.parameters", [{"value": {}}], f"{CORE}.parameters[0].key", "is missing"),
         ("core.parameters", [{"key": 3, "value": {}}], f"{CORE}.parameters[0].key", "must be a name (value 3)"),
         (
-            "core.parameters.0.value.fineValue",
+            f"core.parameters.{DC}.value.fineValue",
             256,
-            f"{CORE}.parameters[0].value.fineValue",
+            f"{CORE}.parameters[{DC}].value.fineValue",
             "must be an integer in its range (value 256, limit 0..255)",
         ),
         (
-            "core.parameters.0.value.coarseValue",
+            f"core.parameters.{DC}.value.coarseValue",
             6,
-            f"{CORE}.parameters[0].value.coarseValue",
+            f"{CORE}.parameters[{DC}].value.coarseValue",
             "must be an integer in its range (value 6, limit 0..5)",
         ),
         (
-            "core.parameters.0.value.type",
+            f"core.parameters.{DC}.value.type",
             78,
-            f"{CORE}.parameters[0].value.type",
+            f"{CORE}.parameters[{DC}].value.type",
             "is none of the codes there are (value 78, limit 80)",
         ),
         (
-            "core.parameters.0.key",
+            f"core.parameters.{DC}.key",
             "SOIF_LEAK_N",
-            f"{CORE}.parameters[17].key",
+            f"{CORE}.parameters[{LEAK}].key",
             "a parameter is given once (value SOIF_LEAK_N)",
         ),
-        ("core.parameters.0.key", "OTHER_P", f"{CORE}.parameters", "parameters are missing (limit SOIF_DC_P)"),
+        (f"core.parameters.{DC}.key", "OTHER_P", f"{CORE}.parameters", "parameters are missing (limit SOIF_DC_P)"),
         ("tree.value0", [], "value0", "must be an object (value [])"),
         ("tree.value0.chips", 4, "value0.chips", "must be a list, or an object of value0, value1, ... (value 4)"),
         ("tree.more", 1, "more", "is not known (limit value0, neurohal)"),

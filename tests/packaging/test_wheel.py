@@ -32,14 +32,30 @@ def test_top_level_names_are_ours(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         tops = {name.split("/")[0] for name in archive.namelist()}
     packages = {top for top in tops if not top.endswith(".dist-info")}
-    assert packages == {"hal", "hal_ideal", "hal_dynapcnn", "hal_loihi", "hal_emulators", "hal_conformance"}
+    assert packages == {
+        "hal",
+        "hal_ideal",
+        "hal_dynapcnn",
+        "hal_loihi",
+        "hal_dynapse2",
+        "hal_emulators",
+        "hal_conformance",
+    }
     assert all(name == "hal" or name.startswith("hal_") for name in packages)
 
 
 def test_every_package_is_typed(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    for package in ("hal", "hal_ideal", "hal_dynapcnn", "hal_loihi", "hal_emulators", "hal_conformance"):
+    for package in (
+        "hal",
+        "hal_ideal",
+        "hal_dynapcnn",
+        "hal_loihi",
+        "hal_dynapse2",
+        "hal_emulators",
+        "hal_conformance",
+    ):
         assert f"{package}/py.typed" in names
 
 
