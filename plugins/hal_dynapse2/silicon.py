@@ -72,10 +72,15 @@ def neurons(config: Dynapse2Config) -> dpi.Neurons:
         dc=config.neurons.latch("so_dc"),
         Iw=of["Iw"],
         Idc=of["Idc"],
-        Ispkthr=np.where(config.neurons.latch("soif_kill"), NEVER, of["Ispkthr"]),
+        Ispkthr=_thresholds(config, of),
         **given,
         **{name: of[name] for name in PLAIN},
     )
+
+
+def _thresholds(config: Dynapse2Config, of: dict[str, Float]) -> Float:
+    """(n,) A; out of reach for neurons that are switched off."""
+    return np.where(config.neurons.latch("soif_kill"), NEVER, of["Ispkthr"])
 
 
 def chip(config: Dynapse2Config, options: Dynapse2OpenOptions, seed: int) -> dpi.Chip:
@@ -134,7 +139,8 @@ def simulator(config: Dynapse2Config) -> dynapsim.DynapSim:
     if problems:
         raise ConfigError("the vendor's simulator cannot run that", problems=problems)
     of = currents(config)
-    given: dict[str, Any] = {name: of[name] for name in (*PLAIN, "Ispkthr")}
+    given: dict[str, Any] = {name: of[name] for name in PLAIN}
+    given["Ispkthr"] = _thresholds(config, of)
     given["Idc"] = np.where(config.neurons.latch("so_dc"), of["Idc"], circuit.IO)
     given |= {"Itau_syn": of["Itau_ampa"], "Igain_syn": of["Igain_ampa"], "C_syn": circuit.C_SYN[0]}
     w_in, w_rec = _weights(found, of["Iw"])
