@@ -15,7 +15,7 @@ from hal_dynapse2.cells import Cells
 from hal_dynapse2.config import Dynapse2Config
 from hal_dynapse2.limits import CAM_ENTRIES, CORES, TAGS
 from hal_dynapse2.packing import Packing, Places
-from hal_dynapse2.routes import packets
+from hal_dynapse2.routes import departures, packets
 from hal_dynapse2.rows import core_name
 
 Ints = NDArray[np.int64]
@@ -68,7 +68,7 @@ def registers(like: Mapping, new: Dynapse2Config, wanted: Connections) -> Dynaps
         problems.append(Problem("other neurons are recorded than there", "record"))
     _refuse(problems)
     cam = attrs.evolve(before.cam, mask=mask, dendrite=dendrite)
-    return attrs.evolve(new, cam=cam, sram=before.sram, host=before.host, chips=before.chips)
+    return attrs.evolve(new, cam=cam, sram=before.sram, host=before.host)
 
 
 def _refuse(problems: list[Problem]) -> None:
@@ -78,7 +78,8 @@ def _refuse(problems: list[Problem]) -> None:
 
 
 def _monitored(config: Dynapse2Config) -> NDArray[np.bool_]:
-    return np.asarray(((config.sram.core_mask > 0) & (config.sram.x_hop < 0)).any(axis=1))
+    """(n,) neurons of whom a destination leaves the grid; one to a chip further west does not."""
+    return np.isin(np.arange(config.neurons.chip.size), departures(config).neuron)
 
 
 def _entries(config: Dynapse2Config) -> tuple[Ints, Ints, Ints]:

@@ -8,8 +8,7 @@ its current has the area Igain_syn / Itau_syn * Iw * t_pulse, and enters the mem
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import numpy as np
@@ -20,7 +19,7 @@ from hal_dynapse2.base_currents import BaseCurrents, round_bases
 from hal_dynapse2.biases import Note, Verdict
 from hal_dynapse2.config import PARAMETERS
 from hal_dynapse2.entries import split
-from hal_dynapse2.parameters import SIMULATOR_NAMES, WEIGHT_PARAMETERS
+from hal_dynapse2.parameters import SIMULATOR_NAMES
 from hal_dynapse2.sets import ParameterSet
 
 Float = NDArray[np.float64]
@@ -208,20 +207,3 @@ def _notes(currents: _Currents, given: ParameterSet) -> tuple[Note, ...]:
     off = {SIMULATOR_NAMES[name] for name in OFF if name != "Idc" or not given.drive}
     notes = [note for made in currents.entries.values() for note in made.notes]
     return tuple(note for note in notes if note.parameter not in off or note.verdict is not Verdict.ZERO)
-
-
-def base_currents(coarse: NDArray[np.integer[Any]], fine: NDArray[np.integer[Any]]) -> Float:
-    """(c, 4) A of cores' base currents, from their registers."""
-    return np.stack([_actual(name, coarse, fine) for name in WEIGHT_PARAMETERS], axis=-1)
-
-
-def _actual(name: str, coarse: NDArray[np.integer[Any]], fine: NDArray[np.integer[Any]]) -> Float:
-    at = PARAMETERS.index(name)
-    return biases.actual(name, coarse[:, at], fine[:, at])
-
-
-def realised(
-    coarse: NDArray[np.integer[Any]], fine: NDArray[np.integer[Any]], names: Sequence[str]
-) -> dict[str, Float]:
-    """(c,) A of cores' currents by the names of the equations, from their registers."""
-    return {name: _actual(SIMULATOR_NAMES[name], coarse, fine) for name in names}

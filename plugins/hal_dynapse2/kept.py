@@ -221,7 +221,9 @@ def realised(
         per_weight[c.name] = answer.area / threshold
         out[c.name, "v_min"] = v_reset.reshape(node.v_threshold.shape)
         drive = np.where(c.drive > 0, np.array([core.drive for core in settled.cores])[of], 0.0)
-        _drives(model, c, node, drive / np.where(c.drive > 0, c.drive, 1.0), out)
+        # a bias adds up over the time constants that are realised
+        again = response(node, model.semantics, model.semantics.dt_ns, options.synapse_s).steady / answer.steady
+        _drives(c, node, drive / np.where(c.drive > 0, c.drive, 1.0), again, out)
         start += c.size
     area = np.sign(found.area) * settled.areas
     starts = {c.name: int(s) for c, s in zip(cells, np.cumsum([0, *(c.size for c in cells)]), strict=False)}
@@ -259,16 +261,20 @@ def _time_constants(model: Model, node: Any, cores: Sequence[Any]) -> dict[str, 
     return made
 
 
-def _drives(model: Model, c: Cells, node: Any, share: Float, out: dict[tuple[str, str], NDArray[Any]]) -> None:
-    """Leak and biases, all scaled as the direct current was."""
+def _drives(c: Cells, node: Any, share: Float, again: Float, out: dict[tuple[str, str], NDArray[Any]]) -> None:
+    """Leak and biases, all scaled as the direct current was; the bias of a kernel's channel by the mean of its neurons.
+
+    share: (n,) of the drive that is realised. again: (n,) by how much more bias the same drive takes.
+    """
     v_reset = np.asarray(node.v_reset, np.float64).ravel()
     leak = np.asarray(node.v_leak, np.float64).ravel() - v_reset
     if leak.any():
         out[c.name, "v_leak"] = (v_reset + leak * share).reshape(node.v_leak.shape)
     for p in c.inputs:
-        last = p.path[-1] if p.path else None
-        if p.bias is not None and isinstance(last, nodes.Affine) and np.any(last.bias):
-            out[last.name, "bias"] = (np.ravel(last.bias) * share).reshape(last.bias.shape)
+        last: Any = p.path[-1] if p.path else None
+        if p.bias is not None and isinstance(last, nodes.Affine | nodes.Conv1d | nodes.Conv2d) and np.any(last.bias):
+            scale = (share * again).reshape(np.size(last.bias), -1).mean(axis=1)
+            out[last.name, "bias"] = (np.ravel(last.bias) * scale).reshape(last.bias.shape)
 
 
 def latency(model: Model, cells: Sequence[Cells], output: str) -> int:

@@ -70,7 +70,8 @@ class Dynapse2Mapper(Mapper):
                 )
                 notes.say("changed", c.name, "rule", reason, "as in the model", "DynapSim")
         sets, of = group(cells, options.tolerance, notes)
-        grid = registers.grid(options.grid)
+        # like an earlier mapping: on its chips, whatever the options say
+        grid = registers.grid(options.grid) if like is None else like.config.chips
         found = synapses(model, cells)
         packed = self._packed(cells, of, found, grid, options) if like is None else alike.packed(like, cells, of)
         made = rows.cores(packed, of, grid.x.size)

@@ -652,7 +652,12 @@ def test_a_bias_per_step_is_refused_on_speck_unless_approximated_by_a_leak(net: 
 @pytest.mark.parametrize("device", DEVICES)
 def test_columns_of_a_placement_are_those_of_the_spec(net: Any, device: str) -> None:
     options = {"approximate": {"reset"}} if device == "loihi" else {}
-    placement = hal.mapper(device).map(net.relay(), options).placement
+    model = net.relay()
+    if "neuron.if" not in registry.spec(device).capabilities:
+        cells = net.neuron(nodes.CubaLIF, "cells", 2, tau_mem=20e-3, tau_syn=5e-3)
+        chain = (net.input("input", 2), net.linear("fc", np.eye(2)), cells, net.output("output", 2))
+        model = net.chain(*chain, profile="nir", dt_ns=1_000_000)
+    placement = hal.mapper(device).map(model, options).placement
     extras = tuple(column.name for column in registry.spec(device).placement_extras)
     assert placement.rows.dtype.names == ("node", "index", "part", "chip", "core", "neuron", *extras)
 
