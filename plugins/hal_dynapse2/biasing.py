@@ -18,7 +18,7 @@ from hal_dynapse2 import biases, circuit, quantise
 from hal_dynapse2.base_currents import BaseCurrents, round_bases
 from hal_dynapse2.biases import Note, Verdict
 from hal_dynapse2.config import PARAMETERS
-from hal_dynapse2.entries import split
+from hal_dynapse2.entries import split, within
 from hal_dynapse2.parameters import SIMULATOR_NAMES
 from hal_dynapse2.sets import ParameterSet
 
@@ -89,6 +89,8 @@ def settle(
     areas: Float,
     excites: NDArray[np.bool_],
     forced: NDArray[np.int64],
+    target: NDArray[np.int64],
+    room: NDArray[np.int64],
     *,
     iscale: float | None,
     entries: int,
@@ -96,8 +98,9 @@ def settle(
 ) -> Core:
     """Set a core and choose the masks.
 
-    areas: (synapses,) > 0, thresholds at 1. forced: (synapses,) codes set by hand, -1 for none. iscale: base current
-    per unit of area, None to choose. entries: CAM entries one synapse may take.
+    areas: (synapses,) > 0, thresholds at 1. forced: (synapses,) codes set by hand, -1 for none. target:
+    (synapses,) neurons, of which each has CAM entries room[neuron]. iscale: base current per unit of area, None to
+    choose. entries: CAM entries one synapse may take, where there is room.
     """
     currents = _Currents()
     itau = currents.set("Itau_mem", float(biases.time_current(given.tau_mem, circuit.C_MEM)))
@@ -131,7 +134,7 @@ def settle(
         aim = min(circuit.SPKTHR, strongest / largest) if largest else circuit.SPKTHR
     spkthr = currents.set("Ispkthr", aim)
     unit = per_ampere / spkthr
-    masks, levels, error = _weights(currents, magnitudes, forced, fitted, unit, entries)
+    masks, levels, error = _weights(currents, magnitudes, forced, target, room, fitted, unit, entries)
     drive = currents.set("Idc", given.drive * spkthr / gain) * gain / spkthr if given.drive else 0.0
     if not given.drive:
         currents.set("Idc", 0.0)
@@ -165,6 +168,8 @@ def _weights(
     currents: _Currents,
     magnitudes: Float,
     forced: NDArray[np.int64],
+    target: NDArray[np.int64],
+    room: NDArray[np.int64],
     fitted: quantise.Quantised,
     unit: float,
     entries: int,
@@ -178,8 +183,8 @@ def _weights(
     for k in range(4):
         currents.take(f"Iw_{k}", made, k)
     bases = made.actual * unit
-    parts = split(magnitudes, bases, entries)
-    masks = np.where(forced[:, None] >= 0, 0, parts.codes)
+    parts = within(split(magnitudes, bases, entries).codes, magnitudes, bases, target, room)
+    masks = np.where(forced[:, None] >= 0, 0, parts)
     masks[:, 0] = np.where(forced >= 0, forced, masks[:, 0])
     areas = ((masks[:, :, None] >> np.arange(4)) & 1).sum(axis=1) @ bases
     error = quantise.length(areas - magnitudes) / quantise.length(magnitudes)

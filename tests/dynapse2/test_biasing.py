@@ -28,6 +28,8 @@ def _settle(
         q,
         np.broadcast_to(np.asarray(excites), q.shape),
         np.broadcast_to(np.asarray(codes, np.int64), q.shape),
+        np.arange(q.size),
+        np.full(q.size, 64),
         iscale=iscale,
         entries=entries,
         seed=0,
