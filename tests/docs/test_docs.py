@@ -138,7 +138,7 @@ def test_the_dynapse2_page_shows_what_comes_out(
             exec(block, names)
         printed = capsys.readouterr().out
     assert shown > 10
-    mapping, back = (hal.read_mapping(tmp_path / f"{name}.mapping") for name in ("seed", "back"))
+    mapping, back = (hal.read_mapping(tmp_path / f"{name}.mapping") for name in ("outputs", "back"))
     assert to_json(back.config) == to_json(mapping.config)
 
 
