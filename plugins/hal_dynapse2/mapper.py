@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
+from typing import Any
 
 import attrs
 import numpy as np
@@ -78,7 +79,7 @@ class Dynapse2Mapper(Mapper):
         if packed.shortage is not None or packed.faults or notes.refused:
             rows.faults(packed, cells, notes)
             return Plan(rows=made, findings=notes.findings)
-        profile = self.profile or Dynapse2Profile(id="")
+        profile = self._individual(grid)
         codes, room = kept.forced(found, options, notes), _room(packed, profile)
         settled = _settled(sets, of, packed, found, options, codes, room, seed)
         kept.about(cells, settled, found, notes)
@@ -127,8 +128,16 @@ class Dynapse2Mapper(Mapper):
         ]
         inner = found.source >= found.n_inputs
         pairs = np.stack([found.source[inner] - found.n_inputs, found.target[inner]], axis=1)
-        denied = packing.NO_PLACES if self.profile is None else self.profile.denied_neurons
-        return pack(of, grid.x.size, pairs=pairs, denied=denied[denied[:, 0] < grid.x.size], fixed=fixed)
+        return pack(of, grid.x.size, pairs=pairs, denied=self._individual(grid).denied_neurons, fixed=fixed)
+
+    def _individual(self, grid: ChipsConfig) -> Dynapse2Profile:
+        """The profile, of the chips of this grid alone, and each row once."""
+        given = self.profile or Dynapse2Profile(id="")
+        there: dict[str, Any] = {}
+        for name in ("denied_tags", "denied_neurons", "denied_cam"):
+            rows_of = getattr(given, name)
+            there[name] = np.unique(rows_of[rows_of[:, 0] < grid.x.size], axis=0)
+        return attrs.evolve(given, **there)
 
     def _edit(self, mapping: Mapping, config: Dynapse2Config) -> list[FitRow | Finding]:
         before: Dynapse2Config = mapping.config

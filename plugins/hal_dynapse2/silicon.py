@@ -72,15 +72,10 @@ def neurons(config: Dynapse2Config) -> dpi.Neurons:
         dc=config.neurons.latch("so_dc"),
         Iw=of["Iw"],
         Idc=of["Idc"],
-        Ispkthr=_thresholds(config, of),
+        Ispkthr=np.where(config.neurons.latch("soif_kill"), NEVER, of["Ispkthr"]),
         **given,
         **{name: of[name] for name in PLAIN},
     )
-
-
-def _thresholds(config: Dynapse2Config, of: dict[str, Float]) -> Float:
-    """(n,) A; out of reach for neurons that are switched off."""
-    return np.where(config.neurons.latch("soif_kill"), NEVER, of["Ispkthr"])
 
 
 def chip(config: Dynapse2Config, options: Dynapse2OpenOptions, seed: int) -> dpi.Chip:
@@ -132,16 +127,18 @@ def simulator(config: Dynapse2Config) -> dynapsim.DynapSim:
     problems = []
     if config.step_ns is None:
         problems.append(Problem("DynapSim goes in steps", "step_ns", limit="a number", hint="map with dt"))
-    found = routes(config)
+    # without any input a neuron that is switched off stays silent; out of reach of a threshold its rule would run away
+    off = config.neurons.latch("soif_kill")
+    cam = attrs.evolve(config.cam, mask=np.where(off[:, None], 0, config.cam.mask).astype(config.cam.mask.dtype))
+    found = routes(attrs.evolve(config, cam=cam))
     strange = int((found.dendrite > EMULATED.index("gaba")).sum())
     if strange:
         problems.append(Problem("DynapSim has AMPA and GABA only", "cam.dendrite", f"{strange} others"))
     if problems:
         raise ConfigError("the vendor's simulator cannot run that", problems=problems)
     of = currents(config)
-    given: dict[str, Any] = {name: of[name] for name in PLAIN}
-    given["Ispkthr"] = _thresholds(config, of)
-    given["Idc"] = np.where(config.neurons.latch("so_dc"), of["Idc"], circuit.IO)
+    given: dict[str, Any] = {name: of[name] for name in (*PLAIN, "Ispkthr")}
+    given["Idc"] = np.where(config.neurons.latch("so_dc") & ~off, of["Idc"], circuit.IO)
     given |= {"Itau_syn": of["Itau_ampa"], "Igain_syn": of["Igain_ampa"], "C_syn": circuit.C_SYN[0]}
     w_in, w_rec = _weights(found, of["Iw"])
     return dynapsim.DynapSim(dynapsim.Neurons(**given), w_in, w_rec, dt_s=(config.step_ns or 1) * 1e-9, i_scale=I_SCALE)
