@@ -1,0 +1,179 @@
+"""From a model to neurons as the chip has them: time constants in model time, weights in distances of threshold."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from hal import nodes
+from hal.flowing import Response, half_steps, response
+from hal.model import Model, Projection
+from hal.notes import Notes, Only
+from hal_brainscales2.options import MapOptions
+
+Floats = NDArray[np.float64]
+
+_ANALOG = "a neuron starts again from its reset potential the moment it reaches the threshold"
+RULES: Final = (
+    Only(field="spike_reset", keeps=("value",), reason=_ANALOG, realised="value", approximate="reset"),
+    Only(field="reset_delay", keeps=(0,), reason=_ANALOG, realised=0, approximate="reset"),
+    Only(field="fires_on", keeps=("new",), reason=_ANALOG, realised="new", approximate="reset"),
+    Only(
+        field="spikes_per_step",
+        keeps=("one",),
+        reason="there are no steps: a neuron fires whenever it has integrated enough",
+        realised="a refractory period apart",
+        otherwise="changed",
+    ),
+    Only(field="edge_delay", keeps=(0,), reason="events arrive at once", realised=0, approximate="delays"),
+    Only(
+        field="v_min", keeps=(None,), reason="membranes have no lower bound of the model's choice", approximate="bounds"
+    ),
+)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Cells:
+    """A population; (n,) arrays. Potentials count from v_leak, in distances of v_threshold and v_leak.
+
+    tau_mem, tau_syn, refractory, holdoff: s of the model. weight: of a unit of the model's, on the current.
+    reset: potential after a spike. latency: half steps by which its spikes stand later than the model's, on average.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    tau_mem: Floats
+    tau_syn: Floats
+    weight: Floats
+    reset: Floats
+    refractory: Floats
+    holdoff: Floats
+    latency: int
+    inputs: tuple[Projection, ...]
+
+    @property
+    def size(self) -> int:
+        """Neurons."""
+        return self.weight.size
+
+
+class Reader:
+    """Reads a model's populations and collects findings."""
+
+    def __init__(self, model: Model, options: MapOptions) -> None:
+        self.model, self.options = model, options
+        self.dt_ns = model.semantics.dt_ns
+        self.notes = Notes(frozenset(options.approximate))
+        self.incoming: dict[str, list[Projection]] = {}
+        for projection in model.projections():
+            self.incoming.setdefault(projection.target, []).append(projection)
+        self.late = half_steps(model)
+        self.cells: list[Cells] = []
+        for field in ("circuits", "hemisphere", "places", "refractory_s", "holdoff_s"):
+            for name in getattr(options, field):
+                if not isinstance(model.nodes.get(name), nodes.CubaLIF):
+                    self.notes.refuse(name, field, "no such population on the chip")
+        for node in model.populations():
+            if isinstance(node, nodes.CubaLIF):
+                self._population(node)
+            elif not isinstance(node, nodes.Input):
+                self.notes.refuse(node.name, "type", f"{node.type} neurons are not on this chip")
+        if not self.cells and not self.notes.refused:
+            self.notes.refuse("", "neurons", "no spiking neurons are left for the chip")
+        for name in model.outputs:
+            self._readout(name)
+
+    def _population(self, node: Any) -> None:
+        before = len(self.notes.refused)
+        into = self.incoming.get(node.name, [])
+        self._finite(node, into)
+        rule = self.model.semantics.rule(node)
+        if self.dt_ns is None and not (rule.tau_unit in ("s", "ms") and rule.gain == rule.current_gain == "r*dt/tau"):
+            hint = "Semantics(dt_ns=...), or --dt on the command line"
+            reason = "steps enter the neurons' rule, and nobody said how long they are"
+            self.notes.refuse(node.name, "dt_ns", reason, wanted=rule.tau_unit, hint=hint)
+        if len(self.notes.refused) > before:
+            # nothing can be told of numbers without these
+            return
+        self.notes.only(node.name, rule, RULES)
+        made = response(node, self.model.semantics, self.dt_ns, 1.0)
+        for field, tau in (("tau_syn", made.tau_syn), ("tau_mem", made.tau_mem)):
+            bad = tau[~(np.isfinite(tau) & (tau > 0))]
+            if bad.size or made.jump:
+                reason = "no time constant of the chip: every current of it leaks, and takes its time"
+                wanted = float(bad[0]) if bad.size else 0
+                self.notes.refuse(node.name, field, reason, wanted=wanted, limit="> 0 s, finite")
+                return
+        self._numbers(node, into, made, before)
+
+    def _numbers(self, node: Any, into: list[Projection], made: Response, before: int) -> None:
+        leak, reset = (np.asarray(v, np.float64).ravel() for v in (node.v_leak, node.v_reset))
+        distance = np.asarray(node.v_threshold, np.float64).ravel() - leak
+        if not (distance > 0).all():
+            value = float(distance.min())
+            self.notes.refuse(node.name, "v_threshold", "a neuron at rest would fire", value, "above v_leak")
+            return
+        self._start(node, leak, reset)
+        for p in into:
+            self._connection(p)
+        if len(self.notes.refused) > before:
+            return
+        half = 0.0 if self.dt_ns is None else self.dt_ns * 0.5e-9
+        self.cells.append(
+            Cells(
+                name=node.name,
+                shape=node.output_shape,
+                tau_mem=made.tau_mem,
+                tau_syn=made.tau_syn,
+                weight=made.area / made.tau_syn / distance,
+                reset=(reset - leak) / distance,
+                refractory=np.full(node.size, self.options.refractory_s.get(node.name, half)),
+                holdoff=np.full(node.size, self.options.holdoff_s.get(node.name, 0.0)),
+                latency=self.late[node.name],
+                inputs=tuple(into),
+            )
+        )
+
+    def _start(self, node: Any, leak: Floats, reset: Floats) -> None:
+        """The chip starts where its membranes rest."""
+        state = self.model.semantics.rule(node).start_state
+        start = {"v_reset": reset, "v_leak": leak}.get(str(state), state)
+        if np.any(np.asarray(start) != leak):
+            wanted = float(np.max(np.abs(np.asarray(start) - leak)))
+            self.notes.refuse(node.name, "start_state", "membranes start where they rest, at v_leak", wanted, 0)
+
+    def _finite(self, node: Any, into: list[Projection]) -> None:
+        for other in (node, *(part for p in into for part in p.path)):
+            for name in other.parameters:
+                values = np.ravel(getattr(other, name))
+                bad = values[~np.isfinite(values)]
+                if bad.size:
+                    count = f" ({bad.size})" if bad.size > 1 else ""
+                    reason = f"values that are not finite{count}: every current of the chip leaks, and all are bounded"
+                    self.notes.refuse(other.name, name, reason, wanted=float(bad[0]), limit="finite numbers")
+
+    def _connection(self, p: Projection) -> None:
+        if p.bias is not None and np.any(p.bias):
+            wanted = float(np.abs(p.bias).max())
+            hint = "train without biases, or give the network an Input that fires all the time"
+            self.notes.refuse(p.path[-1].name, "bias", "neurons have no constant input", wanted, 0, hint)
+        if np.any(p.delay_ns):
+            wanted = float(np.max(p.delay_ns)) * 1e-9
+            self.notes.approximated("delays", p.target, "delay", "events arrive at once", f"{wanted:g} s", 0)
+        if p.recurrent:
+            rule = self.model.semantics.rule(self.model.nodes[p.source])
+            reason = "events that are fed back arrive at once"
+            self.notes.say("changed", p.target, "feedback_delay", reason, rule.feedback_delay, 0)
+
+    def _readout(self, output: str) -> None:
+        """Spikes leave as they are: nothing but flattening may stand between neurons and an Output."""
+        for p in self.incoming.get(output, []):
+            if p.source in self.model.inputs:
+                self.notes.refuse(output, "input", "no neurons between Input and Output")
+            for node in p.path:
+                if not isinstance(node, nodes.Flatten) or node.name in p.hwc:
+                    hint = "end the network with neurons"
+                    self.notes.refuse(node.name, "type", f"{node.type} between neurons and Output", hint=hint)

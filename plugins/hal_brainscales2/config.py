@@ -1,0 +1,222 @@
+"""The registers and targets of BrainScaleS-2, in arrays.
+
+Where the vendor has a formula (refractory clocks, routing, weights) there are registers. Analog parameters have none:
+they are found by a search on the chip, so what is kept of them is the target of that search.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from hal.config import array, setting
+from hal.errors import Problem
+from hal_brainscales2.limits import (
+    CIRCUITS,
+    COLUMNS,
+    CROSSBAR_INPUTS,
+    CROSSBAR_OUTPUTS,
+    DRIVERS,
+    HEMISPHERES,
+    LABELS,
+    MAX_WEIGHT,
+    ROW_SELECTS,
+    ROWS,
+)
+
+Ints = NDArray[Any]
+Floats = NDArray[np.float64]
+
+
+def _zeros(dtype: str, *shape: int) -> Any:
+    return lambda: np.zeros(shape, dtype)
+
+
+def _table(dtype: str, doc: str, maximum: int, *shape: int, minimum: int = 0) -> Any:
+    """A register at every place of the chip."""
+    return array(dtype, shape, doc=doc, minimum=minimum, maximum=maximum, factory=_zeros(dtype, *shape))
+
+
+def _each(dtype: str, doc: str, maximum: float, *, minimum: float = 0, unit: str = "") -> Any:
+    """One per neuron, circuit or event."""
+    return array(dtype, (None,), doc=doc, unit=unit, minimum=minimum, maximum=maximum, factory=_zeros(dtype, 0))
+
+
+@attrs.frozen(kw_only=True)
+class InputConfig:
+    """Where the host's events come from."""
+
+    name: str = setting(doc="the model's name of the input")
+    shape: tuple[int, ...] = setting(doc="shape of one step", minimum=1)
+
+
+@attrs.frozen(kw_only=True)
+class PopulationConfig:
+    """A run of neurons under one name."""
+
+    name: str = setting(doc="the model's name of the population")
+    first: int = setting(0, doc="its first neuron", minimum=0)
+    shape: tuple[int, ...] = setting(doc="shape; neurons follow in C order", minimum=1)
+
+    @property
+    def size(self) -> int:
+        """Neurons."""
+        return math.prod(self.shape)
+
+
+@attrs.frozen(kw_only=True)
+class CircuitsConfig:
+    """Circuits in use, (k,) each, by neuron; the first of each neuron sends its spikes."""
+
+    circuit: Ints = _each("uint16", "row * 256 + column", CIRCUITS - 1)
+    neuron: Ints = _each("uint16", "the neuron it is part of", CIRCUITS - 1)
+
+    def rules(self) -> Iterator[Problem]:
+        """One neuron each, in order, and no circuit twice."""
+        yield from equal_lengths(self, "circuit")
+        if np.unique(self.circuit).size != self.circuit.size:
+            yield Problem("no circuit twice", "circuit", self.circuit.size, np.unique(self.circuit).size)
+        if self.neuron.size and not np.array_equal(np.unique(self.neuron), np.arange(int(self.neuron.max()) + 1)):
+            yield Problem("every neuron has circuits", "neuron", value=np.unique(self.neuron).size)
+        if (np.diff(self.neuron.astype(np.int64)) < 0).any():
+            yield Problem("by neuron", "neuron", limit="non-decreasing")
+
+
+@attrs.frozen(kw_only=True)
+class TargetsConfig:
+    """What a calibration of each neuron has to reach, (n,) each. Potentials in steps of the column ADC (calix)."""
+
+    leak: Floats = _each("float64", "resting potential; 50..160 is standard", 255, unit="CADC LSB")
+    reset: Floats = _each("float64", "after a spike; 50..160 is standard", 255, unit="CADC LSB")
+    threshold: Floats = _each("float64", "50..220 is standard", 255, unit="CADC LSB")
+    tau_mem: Floats = _each("float64", "0.5..60 us is standard", 2e-3, minimum=0.1e-6, unit="s")
+    tau_syn: Floats = _each("float64", "both signs; 0.3..30 us is standard", 100e-6, minimum=0.1e-6, unit="s")
+    i_synin_gm: Ints = _each("uint16", "strength of synaptic inputs; 30..800 is standard", 1022)
+    membrane_capacitance: Ints = _each("uint8", "about 2.3 pF at 63", 63)
+    refractory_time: Floats = _each("float64", "40 ns..32 us is standard", 1.0, unit="s")
+    holdoff_time: Floats = _each("float64", "0..4 us is standard", 1.0, unit="s")
+
+    def rules(self) -> Iterator[Problem]:
+        """One value each, thresholds above the leak."""
+        yield from equal_lengths(self, "leak")
+        if self.leak.shape == self.threshold.shape and (self.threshold <= self.leak).any():
+            k = int(np.argmax(self.threshold <= self.leak))
+            yield Problem("must lie above the leak", f"threshold[{k}]", self.threshold[k], f"> {self.leak[k]}")
+
+
+@attrs.frozen(kw_only=True)
+class RefractoryConfig:
+    """Registers of refractory periods, (n,) each, and the scales of the chip's two clocks."""
+
+    counter: Ints = _each("uint8", "clock cycles without a spike", 255)
+    holdoff_code: Ints = _each("uint8", "15: the reset ends a cycle before that", 15)
+    fast: NDArray[np.bool_] = array("bool", (None,), doc="on the fast clock", factory=_zeros("bool", 0))
+    fast_scale: int = setting(0, doc="its period is 8 ns times 2^scale", minimum=0, maximum=15)
+    slow_scale: int = setting(0, doc="of the slow clock", minimum=0, maximum=15)
+
+    def rules(self) -> Iterator[Problem]:
+        """One value each."""
+        for name in ("holdoff_code", "fast"):
+            if len(getattr(self, name)) != self.counter.size:
+                yield Problem("one row each", name, len(getattr(self, name)), self.counter.size)
+
+
+@attrs.frozen(kw_only=True)
+class RoutingConfig:
+    """How events travel: crossbar, synapse drivers, rows and synapses of both hemispheres."""
+
+    crossbar_mask: Ints = _table(
+        "uint16", "14 bits of a label that are looked at", 2**14 - 1, CROSSBAR_INPUTS, CROSSBAR_OUTPUTS
+    )
+    crossbar_target: Ints = _table("uint16", "what they have to be", 2**14 - 1, CROSSBAR_INPUTS, CROSSBAR_OUTPUTS)
+    driver_on: NDArray[np.bool_] = array(
+        "bool", (HEMISPHERES, DRIVERS), doc="drivers in use", factory=_zeros("bool", HEMISPHERES, DRIVERS)
+    )
+    driver_mask: Ints = _table(
+        "uint8", "bits of the row select that are compared", ROW_SELECTS - 1, HEMISPHERES, DRIVERS
+    )
+    row_sign: Ints = _table("int8", "1 excites, -1 inhibits, 0 off", 1, HEMISPHERES, ROWS, minimum=-1)
+    weight: Ints = _table("uint8", "of every synapse", MAX_WEIGHT, HEMISPHERES, ROWS, COLUMNS)
+    label: Ints = _table("uint8", "that it reacts to", LABELS - 1, HEMISPHERES, ROWS, COLUMNS)
+
+
+@attrs.frozen(kw_only=True)
+class HostConfig:
+    """What the host sends for an event of a channel, (e,) each."""
+
+    channel: Ints = _each("int32", "channel, over all inputs", 2**31 - 1)
+    label: Ints = _each("uint16", "16 bits; the upper two choose the external input", 2**16 - 1)
+
+    def rules(self) -> Iterator[Problem]:
+        """One value each."""
+        yield from equal_lengths(self, "channel")
+
+
+@attrs.frozen(kw_only=True)
+class BrainScaleS2Config:
+    """A network on the chip. One ns of the chip is `speedup` ns of the model."""
+
+    step_ns: int | None = setting(None, doc="step of the model, None without one", unit="ns", minimum=1)
+    speedup: float = setting(1.0, doc="model ns per chip ns", minimum=1e-6, maximum=1e15)
+    scale: float = setting(58.0, doc="integer weight per distance of threshold and leak", minimum=1e-6, maximum=1e9)
+    synapse_dac_bias: int = setting(1000, doc="of the whole chip; 30..1022 is standard", minimum=0, maximum=1022)
+    inputs: tuple[InputConfig, ...] = setting((), doc="host inputs, in the order of channels")
+    populations: tuple[PopulationConfig, ...] = setting((), doc="runs of neurons")
+    circuits: CircuitsConfig = setting(doc="circuits in use", factory=CircuitsConfig)
+    neuron_label: Ints = _each("uint16", "14 bits that a neuron's event carries", 2**14 - 1)
+    targets: TargetsConfig = setting(doc="of the calibration", factory=TargetsConfig)
+    refractory: RefractoryConfig = setting(doc="refractory periods", factory=RefractoryConfig)
+    routing: RoutingConfig = setting(doc="crossbar, drivers, rows, synapses", factory=RoutingConfig)
+    host: HostConfig = setting(doc="the host's events", factory=HostConfig)
+    madc: tuple[int, ...] = setting((), doc="neurons whose membrane the fast ADC sees, at most two", minimum=0)
+
+    @property
+    def n_inputs(self) -> int:
+        """Channels of all inputs."""
+        return sum(math.prod(port.shape) for port in self.inputs)
+
+    @property
+    def size(self) -> int:
+        """Neurons."""
+        return self.neuron_label.size
+
+    def rules(self) -> Iterator[Problem]:
+        """Rows that exist, runs that cover all neurons, as many of each as there are neurons."""
+        n = self.size
+        if not n:
+            yield Problem("a network has neurons", "neuron_label", value=0, limit="1 or more")
+        names = [port.name for port in self.inputs] + [run.name for run in self.populations]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield Problem("a name is used once, among inputs and populations", "populations", value=name)
+        neurons = int(self.circuits.neuron.astype(np.int64).max(initial=-1)) + 1
+        for where, size in (
+            ("circuits.neuron", neurons),
+            ("targets.leak", self.targets.leak.size),
+            ("refractory.counter", self.refractory.counter.size),
+        ):
+            if size != n:
+                yield Problem("as many as neurons", where, value=size, limit=n)
+        if self.host.channel.size and int(self.host.channel.max()) >= self.n_inputs:
+            yield Problem("no such channel", "host.channel", int(self.host.channel.max()), f"0..{self.n_inputs - 1}")
+        if len(self.madc) > 2 or any(neuron >= n for neuron in self.madc):
+            yield Problem("at most two neurons there are", "madc", value=self.madc, limit=f"0..{n - 1}")
+        ends = 0
+        for run in self.populations:
+            if run.first != ends:
+                yield Problem("must follow the one before", f"populations {run.name!r}", value=run.first, limit=ends)
+            ends = run.first + run.size
+        if ends != n:
+            yield Problem("must cover all neurons", "populations", value=ends, limit=n)
+
+
+def equal_lengths(config: Any, first: str) -> Iterator[Problem]:
+    """Every array of a table has as many rows as the first."""
+    size = len(getattr(config, first))
+    for field in attrs.fields(type(config)):
+        if len(getattr(config, field.name)) != size:
+            yield Problem("one row each", field.name, value=len(getattr(config, field.name)), limit=size)

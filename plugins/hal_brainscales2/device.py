@@ -1,0 +1,134 @@
+"""An emulated BrainScaleS-2: registers in, the host's events in, spikes out, exactly or as the chip stamps them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from hal.device import Device, DeviceSpec, Reset
+from hal.intake import Checked
+from hal.mapping import Mapping
+from hal.pace import Pace
+from hal.probes import feeding
+from hal.recorder import Recorder
+from hal_brainscales2 import silicon
+from hal_brainscales2.config import BrainScaleS2Config
+from hal_brainscales2.options import OpenOptions
+from hal_emulators.cuba import Network, Probe, Result
+
+I64 = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+GRID_NS: Final = 8
+"""Of the chip's time stamps."""
+FIRST_PIECE: Final = 1 << 20
+"""Model ns handed to the emulator at first."""
+
+
+class BrainScaleS2Device(Device):
+    """Continuous: spikes are where membranes reach their thresholds."""
+
+    options: OpenOptions
+    _network: Network
+
+    def __init__(self, spec: DeviceSpec, **more: Any) -> None:
+        super().__init__(spec, **more)
+        self.options = silicon.resolved(self.options)
+        if not self.options.stamps:
+            self.spec = attrs.evolve(spec, clock=attrs.evolve(spec.clock, quantum_in_ns=1, quantum_out_ns=1))
+
+    def _load(self, mapping: Mapping) -> None:
+        self._network = silicon.network(mapping.config, self.options)
+        self._speedup = mapping.speedup
+        runs = {run.name: (run.first, run.size) for run in mapping.config.populations}
+        self._taps = {key: [runs[name] for name in names] for key, names in feeding(mapping).items()}
+        self._pace = Pace(FIRST_PIECE, most=1 << 50)
+        self._now = 0
+
+    def _reset(self, mode: Reset) -> None:
+        self._network.reset()
+        self._now = 0
+
+    def _seconds(self, ns: Any) -> Any:
+        """Chip seconds since the reset, of model ns since then."""
+        return ns * 1e-9 / self._speedup
+
+    def _run(self, stimulus: Checked, duration_ns: int, recorder: Recorder) -> None:
+        config: BrainScaleS2Config = self.mapping.config
+        when, channel = _channels(config, stimulus)
+        noise = self.rng()
+        start_ns, pending = self._now, 0
+        probes = [probe for probe in self.mapping.record if probe.variable != "spikes"]
+        sampled = [probe for probe in probes if probe.every_ns is not None]
+        wanted = [Probe(p.variable, _rows(config, p), self._seconds(int(p.every_ns or 1))) for p in sampled]
+        for start, length in self._pace.pieces(duration_ns):
+            low, high = np.searchsorted(when, (start, start + length))
+            times = self._seconds(when[low:high] + start_ns)
+            self._now = start_ns + start + length
+            result = self._network.run(self._seconds(self._now), times, channel[low:high], wanted)
+            pending = result.pending
+            self._deliver(result, start_ns, duration_ns, noise, recorder)
+            for probe, (at, values) in zip(sampled, result.traces, strict=True):
+                t = np.clip(np.rint(at * self._speedup * 1e9).astype(np.int64) - start_ns, 0, duration_ns - 1)
+                recorder.sample(probe.node, probe.variable, t, values)
+            recorder.advance(start + length)
+        self._count("events_in", 0, when.size, recorder)
+        self._count("pending", 0, pending, recorder)
+        for probe in probes:
+            if probe.every_ns is None and duration_ns:
+                values = self._network.state(probe.variable)[_rows(config, probe)]
+                recorder.sample(probe.node, probe.variable, np.array([duration_ns - 1]), values[None, :])
+
+    def _deliver(
+        self, result: Result, start_ns: int, duration_ns: int, noise: np.random.Generator, recorder: Recorder
+    ) -> None:
+        """One piece's spikes, as the host stamps them."""
+        t = result.t
+        if self.options.offset_s or self.options.jitter_s:
+            t = t + (self.options.offset_s or 0.0) + noise.normal(0.0, self.options.jitter_s or 0.0, t.size)
+        if self.options.stamps:
+            grid = GRID_NS * 1e-9
+            t = np.floor(t / grid * (1 + 1e-12)) * grid
+        stamp = np.floor(t * self._speedup * 1e9 * (1 + 1e-15)).astype(np.int64) - start_ns
+        stamp = np.clip(stamp, 0, duration_ns - 1)
+        for key, ranges in self._taps.items():
+            there, index = np.zeros(stamp.size, bool), result.neuron.copy()
+            for first, size in ranges:
+                mine = (result.neuron >= first) & (result.neuron < first + size)
+                there |= mine
+                index[mine] -= first
+            recorder.emit(key, stamp[there], index[there])
+        core = (
+            self.mapping.config.circuits.circuit[np.searchsorted(self.mapping.config.circuits.neuron, result.neuron)]
+            // 256
+        )
+        recorder.count("events_out", np.bincount(core, minlength=self.spec.cores).astype(np.int64))
+        recorder.count("synops", np.zeros(self.spec.cores, np.int64))
+
+    def _count(self, counter: str, core: int, count: int, recorder: Recorder) -> None:
+        values = np.zeros(self.spec.cores, np.int64)
+        values[core] = count
+        recorder.count(counter, values)
+
+
+def _channels(config: BrainScaleS2Config, stimulus: Checked) -> tuple[I64, I64]:
+    when, channel = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    base = 0
+    for port in config.inputs:
+        events: Any = stimulus[port.name]
+        when.append(events["t"])
+        channel.append(events["index"].astype(np.int64) + base)
+        base += math.prod(port.shape)
+    t, index = np.concatenate(when), np.concatenate(channel)
+    order = np.lexsort((index, t))
+    return t[order], index[order]
+
+
+def _rows(config: BrainScaleS2Config, probe: Any) -> I64:
+    run = next(run for run in config.populations if run.name == probe.node)
+    index = np.arange(run.size) if probe.indices is None else np.array(probe.indices, np.int64)
+    return index + run.first

@@ -1,0 +1,84 @@
+"""What users may ask of the mapper and of the emulator of BrainScaleS-2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import attrs
+
+from hal import config
+from hal.config import setting
+from hal_brainscales2.limits import CIRCUITS, CIRCUITS_PER_NEURON
+
+
+@attrs.frozen(kw_only=True)
+class MapOptions(config.MapOptions):
+    """What a user may ask of the mapper.
+
+    `approximate` may name: reset (reset rules the chip lacks), delays (the chip has none), bounds (of membranes).
+    """
+
+    approximations: ClassVar[tuple[str, ...]] = ("reset", "delays", "bounds")
+
+    speedup: float | None = setting(
+        None, doc="model ns per chip ns; None: so that time constants are the chip's", minimum=1e-3, maximum=1e12
+    )
+    scale: float | None = setting(
+        None,
+        doc="integer weight per distance of threshold and leak; None: 58 (jaxsnn 0.3.0), or less where rows run short",
+        minimum=1e-3,
+        maximum=1e6,
+    )
+    rounding: Literal["even", "away"] = setting(
+        "even", doc="of weights that lie between two integers: as jaxsnn, or as hxtorch"
+    )
+    copies: Mapping[str, int] = setting(
+        doc="weight node -> rows over which each weight may be spread; else as many as the largest needs",
+        minimum=1,
+        maximum=64,
+        factory=dict,
+    )
+    dense: bool = setting(
+        False, doc="every pair of a projection takes a synapse of each sign, as the vendor's tools do"
+    )
+    circuits: Mapping[str, int] = setting(
+        doc="population -> circuits of each neuron: more fan-in", minimum=1, maximum=CIRCUITS_PER_NEURON, factory=dict
+    )
+    hemisphere: Mapping[str, int] = setting(
+        doc="population -> hemisphere; else found", minimum=0, maximum=1, factory=dict
+    )
+    places: Mapping[str, tuple[int, ...]] = setting(
+        doc="population -> circuit of each neuron, by hand", minimum=0, maximum=CIRCUITS - 1, factory=dict
+    )
+    refractory_s: Mapping[str, float] = setting(
+        doc="population -> refractory period in model time; else half a step, or the shortest there is",
+        unit="s",
+        minimum=0,
+        maximum=1e6,
+        factory=dict,
+    )
+    holdoff_s: Mapping[str, float] = setting(
+        doc="population -> last part of it in which the membrane integrates already", unit="s", minimum=0, maximum=1e6,
+        factory=dict,
+    )  # fmt: skip
+
+
+@attrs.frozen(kw_only=True)
+class OpenOptions(config.OpenOptions):
+    """How the emulator behaves. `preset` sets what is not given: ideal (none of it), chip, mock (as jaxsnn 0.1.0's)."""
+
+    preset: Literal["ideal", "chip", "mock"] = setting("chip", doc="what every other option is by default")
+    stamps: bool | None = setting(None, doc="events in and out on the grid of 8 ns; chip and mock: yes")
+    offset_s: float | None = setting(
+        None, doc="added to spike times at read-out; mock: 1e-7 (jaxsnn 0.1.0)", unit="s", minimum=-1e-5, maximum=1e-5
+    )
+    jitter_s: float | None = setting(
+        None, doc="standard deviation of spike times at read-out; mock: 1e-7 (jaxsnn 0.1.0)", unit="s", minimum=0,
+        maximum=1e-5,
+    )  # fmt: skip
+    spread: float | None = setting(
+        None, doc="relative spread of time constants, weights, thresholds; 0.05 is an assumption", minimum=0,
+        maximum=0.5,
+    )  # fmt: skip
+    chip_seed: int = setting(0, doc="the individual: whose spread", minimum=0, maximum=2**63 - 1)

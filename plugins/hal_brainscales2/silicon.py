@@ -1,0 +1,100 @@
+"""From registers to the emulator's arrays: who hears whom by labels, targets as parameters, the individual's spread."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from hal_brainscales2.config import BrainScaleS2Config
+from hal_brainscales2.options import OpenOptions
+from hal_brainscales2.placement import Placement
+from hal_brainscales2.refractory import period_s
+from hal_brainscales2.routes import Heard, verify
+from hal_brainscales2.routing import Tables
+from hal_emulators.cuba import Network, Neurons, Synapses
+
+Floats = NDArray[np.float64]
+
+PRESETS: Final[dict[str, dict[str, Any]]] = {
+    "ideal": {"stamps": False, "offset_s": 0.0, "jitter_s": 0.0, "spread": 0.0},
+    "chip": {"stamps": True, "offset_s": 0.0, "jitter_s": 0.0, "spread": 0.0},
+    "mock": {"stamps": True, "offset_s": 1e-7, "jitter_s": 1e-7, "spread": 0.0},
+}
+
+
+def resolved(options: OpenOptions) -> OpenOptions:
+    """With what the preset says of all that was not given."""
+    said = {name: value for name, value in PRESETS[options.preset].items() if getattr(options, name) is None}
+    return attrs.evolve(options, **said)
+
+
+def heard(config: BrainScaleS2Config) -> Heard:
+    """Who hears whom, by the registers alone. Sources: channels, then neurons."""
+    n, routing = config.size, config.routing
+    ptr = np.searchsorted(config.circuits.neuron, np.arange(n + 1))
+    none = np.zeros(0, np.int64)
+    tables = Tables(
+        n_external=config.n_inputs,
+        neuron_label=config.neuron_label.astype(np.int64),
+        event_source=config.host.channel.astype(np.int64),
+        event_label=config.host.label.astype(np.int64),
+        crossbar_mask=routing.crossbar_mask.astype(np.int64),
+        crossbar_target=routing.crossbar_target.astype(np.int64),
+        driver_group=np.where(routing.driver_on, 0, -1),
+        driver_mask=routing.driver_mask.astype(np.int64),
+        row_sign=routing.row_sign.astype(np.int64),
+        weight=routing.weight,
+        label=routing.label,
+        unit_connection=none,
+        unit_hemisphere=none,
+        unit_row=none,
+        unit_column=none,
+    )
+    return verify(Placement(ptr, config.circuits.circuit.astype(np.int64)), tables)
+
+
+def refractory(config: BrainScaleS2Config) -> tuple[Floats, Floats]:
+    """(n,) s each, by the registers: period without spikes, and its last part in which the membrane is free."""
+    made = config.refractory
+    cycle = period_s(np.where(made.fast, made.fast_scale, made.slow_scale))
+    counter, code = made.counter.astype(np.int64), made.holdoff_code.astype(np.int64)
+    return counter * cycle, np.minimum(31 - 2 * code, counter) * cycle
+
+
+def network(config: BrainScaleS2Config, options: OpenOptions) -> Network:
+    """The emulator of a configuration."""
+    n, targets = config.size, config.targets
+    distance = targets.threshold - targets.leak
+    period, free = refractory(config)
+    spread = _spread(config, options)
+    neurons = Neurons(
+        size=n,
+        tau_mem=targets.tau_mem * spread[0],
+        tau_syn=targets.tau_syn * spread[1],
+        v_leak=np.zeros(n),
+        v_th=spread[2],
+        v_reset=(targets.reset - targets.leak) / distance,
+        t_ref=period,
+        t_holdoff=free,
+    )
+    found = heard(config)
+    order = np.lexsort((found.target, found.source))
+    source, target = found.source[order], found.target[order]
+    weight = (found.excitation - found.inhibition)[order] / config.scale * spread[3][target]
+    ptr = np.searchsorted(source, np.arange(config.n_inputs + n + 1))
+    return Network(neurons, Synapses(ptr=ptr, target=target, weight=weight))
+
+
+def _spread(config: BrainScaleS2Config, options: OpenOptions) -> Floats:
+    """(4, n) factors on tau_mem, tau_syn, threshold and weights: of each circuit its own, whatever else is in use."""
+    first = np.searchsorted(config.circuits.neuron, np.arange(config.size))
+    circuits = config.circuits.circuit[first].astype(np.int64)
+    made = np.ones((4, config.size))
+    if options.spread:
+        for k, circuit in enumerate(circuits.tolist()):
+            drawn = np.random.default_rng([options.chip_seed, circuit]).standard_normal(4)
+            made[:, k] = np.maximum(1.0 + options.spread * drawn, 0.1)
+    return made

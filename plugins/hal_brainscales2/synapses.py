@@ -1,0 +1,116 @@
+"""All weights of a network as integers of the chip; and which of the model's weights each of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from hal.model import Model
+from hal.model import Projection as ModelProjection
+from hal_brainscales2.cells import Cells
+from hal_brainscales2.limits import MAX_WEIGHT
+from hal_brainscales2.network import EXTERNAL, Population, Projection
+from hal_brainscales2.options import MapOptions
+from hal_brainscales2.weights import quantise
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Part:
+    """One projection of the model: its synapses, integer weights, and the node whose weights they are, if they are.
+
+    source, target: within their populations. wanted: in distances of threshold and leak, which are `scale` of hw.
+    weight: flat index in `node`.
+    """
+
+    name: str
+    target_cells: Cells
+    source: Ints
+    target: Ints
+    wanted: Floats
+    hw: Ints
+    clipped: int
+    scale: float
+    node: Any | None
+    weight: Ints
+    projection: Projection
+
+
+def parts(model: Model, cells: Sequence[Cells], options: MapOptions) -> list[Part]:
+    """Every projection into the populations, quantised."""
+    numbers = {c.name: k for k, c in enumerate(cells)}
+    base, first = {}, 0
+    for name in model.inputs:
+        base[name] = first
+        first += model.nodes[name].size
+    return [_part(p, c, numbers, base, options) for c in cells for p in c.inputs]
+
+
+def populations(cells: Sequence[Cells], options: MapOptions, recorded: set[str]) -> tuple[Population, ...]:
+    """As the allocator takes them."""
+    return tuple(
+        Population(
+            size=c.size,
+            circuits=options.circuits.get(c.name, 1),
+            hemisphere=options.hemisphere.get(c.name),
+            places=_places(options.places[c.name], c) if c.name in options.places else None,
+            recorded=c.name in recorded,
+            name=c.name,
+        )
+        for c in cells
+    )
+
+
+def _places(given: Sequence[int], c: Cells) -> Ints:
+    # a list of another length has another shape, which the allocator refuses by name
+    array = np.asarray(given, np.int64)
+    return array.reshape(c.size, -1) if array.size % c.size == 0 else array[:, None]
+
+
+def _part(p: ModelProjection, c: Cells, numbers: dict[str, int], base: dict[str, int], options: MapOptions) -> Part:
+    matrix = p.matrix().tocoo()
+    order = np.lexsort((matrix.col, matrix.row))
+    row, column = matrix.row[order].astype(np.int64), matrix.col[order].astype(np.int64)
+    wanted = matrix.data[order] * c.weight[row]
+    found = p.labels()
+    name = p.path[-1].name if found is None and p.path else c.name if found is None else found[0].name
+    copies = options.copies.get(name, max(1, int(np.ceil(np.abs(wanted * options.scale).max(initial=0) / MAX_WEIGHT))))
+    made = quantise(wanted, options.scale, options.rounding, copies)
+    node, weight = (None, np.zeros(0, np.int64)) if found is None else (found[0], _flat(found[1], row, column))
+    index = column + base[p.source] if p.source in base else column
+    return Part(
+        name=name,
+        target_cells=c,
+        source=column,
+        target=row,
+        wanted=wanted,
+        hw=made.hw,
+        clipped=made.clipped,
+        scale=options.scale,
+        node=node,
+        weight=weight,
+        projection=Projection(
+            source=numbers.get(p.source, EXTERNAL),
+            target=numbers[c.name],
+            source_index=index,
+            target_index=row,
+            weight=made.hw,
+            copies=copies,
+        ),
+    )
+
+
+def _flat(table: Any, row: Ints, column: Ints) -> Ints:
+    """The flat index of every synapse's weight."""
+    pairs = table.tocoo()
+    width = pairs.shape[1]
+    keys = pairs.row.astype(np.int64) * width + pairs.col
+    order = np.argsort(keys)
+    at = np.searchsorted(keys[order], row * width + column)
+    return np.asarray(pairs.data[order][at], np.int64) - 1
