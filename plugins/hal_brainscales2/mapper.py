@@ -27,7 +27,7 @@ from hal_brainscales2.config import (
     RoutingConfig,
     TargetsConfig,
 )
-from hal_brainscales2.limits import COLUMNS
+from hal_brainscales2.limits import COLUMNS, MAX_WEIGHT
 from hal_brainscales2.network import Network
 from hal_brainscales2.options import MapOptions
 from hal_brainscales2.refractory import Refractory, refractory
@@ -39,6 +39,8 @@ LEAK: Final = 80.0
 """CADC LSB, as in all of the vendor's examples."""
 THRESHOLD: Final = 150.0
 """CADC LSB, of the vendor's yin-yang example, where the distance to the leak is largest."""
+SCALE: Final = 58.0
+"""Integer weight per distance of threshold and leak (jaxsnn 0.3.0's example)."""
 RESET: Final = (50.0, 160.0)
 """CADC LSB: the standard range."""
 SHORTEST_REFRACTORY: Final = 40e-9
@@ -72,16 +74,10 @@ class BrainScaleS2Mapper(Mapper):
             return Plan(findings=notes.findings)
         cells = reader.cells
         speedup = _speedup(cells, options, notes)
-        made = parts(model, cells, options)
         recorded = {p.source for p in model.projections() if p.target in model.outputs}
         recorded |= {probe.node for probe in record}
         try:
-            network = Network(
-                sum(model.nodes[name].size for name in model.inputs),
-                populations(cells, options, recorded),
-                tuple(part.projection for part in made),
-            )
-            allocation = allocate(network, dense=options.dense)
+            made, allocation = _allocated(model, cells, options, recorded)
         except ValueError as error:
             notes.refuse("", "options", str(error))
             return Plan(findings=notes.findings)
@@ -91,7 +87,7 @@ class BrainScaleS2Mapper(Mapper):
         _about_resets(cells, notes)
         if notes.refused or not all(row.ok for row in rows) or not allocation.fits:
             return Plan(rows=rows, findings=notes.findings)
-        config = _config(model, cells, allocation, options, speedup, periods, record)
+        config = _config(model, cells, allocation, made, speedup, periods, record)
         return Plan(
             rows=rows,
             findings=notes.findings,
@@ -99,7 +95,7 @@ class BrainScaleS2Mapper(Mapper):
             placement=placement(config),
             fates=plain_fates(model),
             losses=_losses(made),
-            realised=_realised(model, made, options.scale),
+            realised=_realised(model, made),
             step_ns=model.semantics.dt_ns,
             speedup=speedup,
             latency_ns=_latencies(model, cells),
@@ -123,6 +119,22 @@ class BrainScaleS2Mapper(Mapper):
             if getattr(config, field) != getattr(mapping.config, field):
                 notes.refuse("", field, "edited registers keep it", hint="map again, or adopt the registers")
         return list(notes.findings)
+
+
+def _allocated(
+    model: Model, cells: list[Cells], options: MapOptions, recorded: set[str]
+) -> tuple[list[Part], Allocation]:
+    """Integer weights and where they are. Where rows run short the scale comes down until each weight takes one."""
+    external = sum(model.nodes[name].size for name in model.inputs)
+    asked = populations(cells, options, recorded)
+    made = parts(model, cells, options, options.scale or SCALE)
+    allocation = allocate(Network(external, asked, tuple(part.projection for part in made)), dense=options.dense)
+    largest = max((float(np.abs(part.wanted).max(initial=0.0)) for part in made), default=0.0)
+    if allocation.fits or options.scale is not None or largest * SCALE <= MAX_WEIGHT:
+        return made, allocation
+    fewer = parts(model, cells, options, MAX_WEIGHT / largest)
+    again = allocate(Network(external, asked, tuple(part.projection for part in fewer)), dense=options.dense)
+    return (fewer, again) if again.fits else (made, allocation)
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
@@ -254,14 +266,14 @@ def _losses(made: list[Part]) -> Losses:
     return Losses.build(groups)
 
 
-def _realised(model: Model, made: list[Part], weight_scale: float) -> dict[tuple[str, str], NDArray[Any]]:
+def _realised(model: Model, made: list[Part]) -> dict[tuple[str, str], NDArray[Any]]:
     """Weights in the model's units; all else is as the model says, up to what a calibration reaches."""
     out: dict[tuple[str, str], NDArray[Any]] = {}
     for part in made:
         if part.node is None:
             continue
         values = out.setdefault((part.name, "weight"), np.ravel(part.node.weight).astype(np.float64))
-        values[part.weight] = part.hw / weight_scale / part.target_cells.weight[part.target]
+        values[part.weight] = part.hw / part.scale / part.target_cells.weight[part.target]
     for key in out:
         out[key] = out[key].reshape(model.nodes[key[0]].weight.shape)  # type: ignore[attr-defined]
     return out
@@ -274,7 +286,7 @@ def _config(
     model: Model,
     cells: list[Cells],
     allocation: Allocation,
-    options: MapOptions,
+    made: list[Part],
     speedup: float,
     periods: Refractory,
     record: tuple[Probe, ...],
@@ -296,7 +308,7 @@ def _config(
     return BrainScaleS2Config(
         step_ns=model.semantics.dt_ns,
         speedup=speedup,
-        scale=options.scale,
+        scale=made[0].scale if made else SCALE,
         inputs=tuple(InputConfig(name=name, shape=model.nodes[name].output_shape) for name in model.inputs),
         populations=tuple(runs),
         circuits=CircuitsConfig(circuit=where.circuit, neuron=np.repeat(np.arange(n), np.diff(where.ptr))),

@@ -42,14 +42,14 @@ class Part:
     projection: Projection
 
 
-def parts(model: Model, cells: Sequence[Cells], options: MapOptions) -> list[Part]:
-    """Every projection into the populations, quantised."""
+def parts(model: Model, cells: Sequence[Cells], options: MapOptions, scale: float) -> list[Part]:
+    """Every projection into the populations, quantised. scale: integer weight per distance of threshold and leak."""
     numbers = {c.name: k for k, c in enumerate(cells)}
     base, first = {}, 0
     for name in model.inputs:
         base[name] = first
         first += model.nodes[name].size
-    return [_part(p, c, numbers, base, options) for c in cells for p in c.inputs]
+    return [_part(p, c, numbers, base, options, scale) for c in cells for p in c.inputs]
 
 
 def populations(cells: Sequence[Cells], options: MapOptions, recorded: set[str]) -> tuple[Population, ...]:
@@ -73,15 +73,17 @@ def _places(given: Sequence[int], c: Cells) -> Ints:
     return array.reshape(c.size, -1) if array.size % c.size == 0 else array[:, None]
 
 
-def _part(p: ModelProjection, c: Cells, numbers: dict[str, int], base: dict[str, int], options: MapOptions) -> Part:
+def _part(
+    p: ModelProjection, c: Cells, numbers: dict[str, int], base: dict[str, int], options: MapOptions, scale: float
+) -> Part:
     matrix = p.matrix().tocoo()
     order = np.lexsort((matrix.col, matrix.row))
     row, column = matrix.row[order].astype(np.int64), matrix.col[order].astype(np.int64)
     wanted = matrix.data[order] * c.weight[row]
     found = p.labels()
     name = p.path[-1].name if found is None and p.path else c.name if found is None else found[0].name
-    copies = options.copies.get(name, max(1, int(np.ceil(np.abs(wanted * options.scale).max(initial=0) / MAX_WEIGHT))))
-    made = quantise(wanted, options.scale, options.rounding, copies)
+    copies = options.copies.get(name, max(1, int(np.ceil(np.abs(wanted * scale).max(initial=0) / MAX_WEIGHT))))
+    made = quantise(wanted, scale, options.rounding, copies)
     node, weight = (None, np.zeros(0, np.int64)) if found is None else (found[0], _flat(found[1], row, column))
     index = column + base[p.source] if p.source in base else column
     return Part(
@@ -92,7 +94,7 @@ def _part(p: ModelProjection, c: Cells, numbers: dict[str, int], base: dict[str,
         wanted=wanted,
         hw=made.hw,
         clipped=made.clipped,
-        scale=options.scale,
+        scale=scale,
         node=node,
         weight=weight,
         projection=Projection(
