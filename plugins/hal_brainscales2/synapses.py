@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import numpy as np
@@ -16,6 +16,9 @@ from hal_brainscales2.limits import MAX_WEIGHT
 from hal_brainscales2.network import EXTERNAL, Population, Projection
 from hal_brainscales2.options import MapOptions
 from hal_brainscales2.weights import quantise
+
+COPIES: Final = 8
+"""Rows over which the mapper spreads a weight by itself; what is stronger is clipped."""
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -82,7 +85,8 @@ def _part(
     wanted = matrix.data[order] * c.weight[row]
     found = p.labels()
     name = p.path[-1].name if found is None and p.path else c.name if found is None else found[0].name
-    copies = options.copies.get(name, max(1, int(np.ceil(np.abs(wanted * scale).max(initial=0) / MAX_WEIGHT))))
+    needed = int(np.ceil(min(np.abs(wanted * scale).max(initial=0.0) / MAX_WEIGHT, COPIES)))
+    copies = options.copies.get(name, max(1, needed))
     made = quantise(wanted, scale, options.rounding, copies)
     node, weight = (None, np.zeros(0, np.int64)) if found is None else (found[0], _flat(found[1], row, column))
     index = column + base[p.source] if p.source in base else column
