@@ -31,7 +31,7 @@ from hal_brainscales2.limits import COLUMNS, MAX_WEIGHT
 from hal_brainscales2.network import Network
 from hal_brainscales2.options import MapOptions
 from hal_brainscales2.refractory import Refractory, refractory
-from hal_brainscales2.synapses import Part, parts, populations
+from hal_brainscales2.synapses import COPIES, Part, parts, populations
 
 Floats = NDArray[np.float64]
 
@@ -127,14 +127,25 @@ def _allocated(
     """Integer weights and where they are. Where rows run short the scale comes down until each weight takes one."""
     external = sum(model.nodes[name].size for name in model.inputs)
     asked = populations(cells, options, recorded)
-    made = parts(model, cells, options, options.scale or SCALE)
-    allocation = allocate(Network(external, asked, tuple(part.projection for part in made)), dense=options.dense)
-    largest = max((float(np.abs(part.wanted).max(initial=0.0)) for part in made), default=0.0)
-    if allocation.fits or options.scale is not None or largest * SCALE <= MAX_WEIGHT:
-        return made, allocation
-    fewer = parts(model, cells, options, MAX_WEIGHT / largest)
-    again = allocate(Network(external, asked, tuple(part.projection for part in fewer)), dense=options.dense)
-    return (fewer, again) if again.fits else (made, allocation)
+
+    def attempt(scale: float) -> tuple[list[Part], Allocation]:
+        made = parts(model, cells, options, scale)
+        network = Network(external, asked, tuple(part.projection for part in made))
+        return made, allocate(network, dense=options.dense)
+
+    if options.scale is not None:
+        return attempt(options.scale)
+    largest = max(
+        (float(np.abs(part.wanted).max(initial=0.0)) for part in parts(model, cells, options, SCALE)), default=0
+    )
+    one_row = MAX_WEIGHT / largest if largest else SCALE
+    if one_row * COPIES < SCALE:
+        return attempt(one_row)
+    first = attempt(SCALE)
+    if first[1].fits or one_row >= SCALE:
+        return first
+    again = attempt(one_row)
+    return again if again[1].fits else first
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
@@ -259,10 +270,16 @@ def _about(made: list[Part], notes: Notes) -> None:
 def _losses(made: list[Part]) -> Losses:
     groups: list[Any] = []
     for part in made:
-        if part.node is not None:
-            gone = np.unique(part.weight[part.hw == 0])
-            wanted = np.ravel(part.node.weight)[gone].astype(np.float64)
-            groups.append((part.name, "weight", gone, wanted, np.zeros(gone.size), "rounded to 0"))
+        if part.node is None:
+            continue
+        flat = np.ravel(part.node.weight).astype(np.float64)
+        left = part.hw / part.scale
+        clipped = np.abs(part.wanted) * part.scale > np.abs(part.hw) + 1
+        for reason, lost in (("rounded to 0", part.hw == 0), ("clipped: rows run short", clipped & (part.hw != 0))):
+            index, first = np.unique(part.weight[lost], return_index=True)
+            wanted = flat[index]
+            kept = wanted * (left[lost] / part.wanted[lost])[first]
+            groups.append((part.name, "weight", index, wanted, kept, reason))
     return Losses.build(groups)
 
 
