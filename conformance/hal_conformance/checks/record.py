@@ -106,7 +106,9 @@ def check_states(ctx: Context) -> None:
                 # where reading is noisy, by much more than the others
                 least = 0.0 if ctx.deterministic else max(moved) / 4
                 found = np.flatnonzero(np.array(moved) > least).tolist()
-                demand(found == [1, 2], f"events that leave neurons 1 and 2 half way moved v of {found}")
+                # neuron 3 is excited and then inhibited as much, which leaves something where neurons forget between
+                same = found == [1, 2] or (not witness.exact and found == [1, 2, 3])
+                demand(same, f"events that leave neurons 1 and 2 half way moved v of {found}")
     demand(sampled or not observables, f"record.state is declared, and every probe on {name!r} is refused")
     ctx.measure("sampled", ", ".join(sampled) or "none")
 
