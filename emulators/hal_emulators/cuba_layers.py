@@ -1,0 +1,337 @@
+"""Networks without recurrence, layer by layer and neuron by neuron: the same rules and roundings, several times faster.
+
+All that reaches a layer is known before any of its neurons is looked at, and neurons of one layer that share their
+time constants share the exponentials between arrivals.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import cuba_neuron as neuron
+from ._jit import njit, njit_inlined
+from .cuba_kernel import Wiring
+
+F64, I64 = NDArray[np.float64], NDArray[np.int64]
+_LARGEST = 2**24
+"""Weights of all tables of all layers; above it the tables are not worth their room."""
+_SAFELY = 1e-12
+"""Relative: so far below the threshold no rounding takes a potential past it."""
+SAMPLE, WRITTEN = range(2)
+DONE, EVENTS_FULL, OUTPUT_FULL = range(3)
+
+
+class Layers(NamedTuple):
+    """Layer k has the neurons neurons[first[k]:first[k + 1]]; packets are numbered anew in every layer they reach."""
+
+    n_inputs: int
+    p: F64
+    first: I64
+    neurons: I64
+    packet_ptr: I64
+    """(layers, sources + 1)"""
+    delay_at: I64
+    """Where the delays of a layer's packets begin in `delay`."""
+    delay: F64
+    table_at: I64
+    """Where a layer's table (neurons, packets) begins in `table`."""
+    table: F64
+    """Weights, 0 where there is no synapse."""
+    shared: NDArray[np.bool_]
+    """Whether all neurons of a layer have the same time constants."""
+
+
+class Spikes(NamedTuple):
+    """Of several samples, one after the other."""
+
+    t: F64
+    neuron: I64
+    i: F64
+    counts: I64
+    """(samples,)"""
+
+
+class _Room(NamedTuple):
+    """Used again for every sample."""
+
+    t: F64
+    """Of inputs, then of spikes, layer by layer."""
+    source: I64
+    i: F64
+    spare_t: F64
+    spare_source: I64
+    spare_i: F64
+    at: F64
+    """Arrivals of the layer at hand."""
+    packet: I64
+    decay: F64
+    """(arrivals, 3): since the arrival before."""
+    buckets: I64
+
+
+def build(wiring: Wiring, parameters: F64) -> Layers | None:
+    """None for a network with recurrence, and for one whose tables would be too large."""
+    n, n_inputs = parameters.shape[0], wiring.n_inputs
+    source_of = np.repeat(np.arange(wiring.packet_ptr.size - 1), np.diff(wiring.packet_ptr))
+    packet_of = np.repeat(np.arange(source_of.size), np.diff(wiring.synapse_ptr))
+    start, end = source_of[packet_of] - n_inputs, wiring.target
+    inner = start >= 0
+    level = _levels(n, start[inner], end[inner])
+    if level is None:
+        return None
+    depth = int(level.max()) + 1
+    neurons = np.argsort(level, kind="stable")
+    first = np.searchsorted(level[neurons], np.arange(depth + 1)).astype(np.int64)
+    packet_ptr = np.zeros((depth, wiring.packet_ptr.size), np.int64)
+    delays, tables = [], []
+    reached = [np.unique(packet_of[level[end] == k]) for k in range(depth)]
+    if sum(int(first[k + 1] - first[k]) * reached[k].size for k in range(depth)) > _LARGEST:
+        return None
+    for k, packets in enumerate(reached):
+        packet_ptr[k] = np.searchsorted(source_of[packets], np.arange(wiring.packet_ptr.size))
+        mine = level[end] == k
+        table = np.zeros((first[k + 1] - first[k], packets.size))
+        row = np.searchsorted(neurons[first[k] : first[k + 1]], end[mine])
+        table[row, np.searchsorted(packets, packet_of[mine])] = wiring.weight[mine]
+        delays.append(wiring.packet_delay[packets])
+        tables.append(table.ravel())
+    constants = parameters[:, [neuron.RATE, neuron.RATIO, neuron.KIND]]
+    shared = [bool((constants[mine] == constants[mine[0]]).all()) for mine in np.split(neurons, first[1:-1])]
+    return Layers(
+        n_inputs=n_inputs,
+        p=parameters,
+        first=first,
+        neurons=neurons,
+        packet_ptr=packet_ptr,
+        delay_at=np.cumsum([0, *(each.size for each in delays)])[:-1],
+        delay=np.concatenate(delays),
+        table_at=np.cumsum([0, *(each.size for each in tables)])[:-1],
+        table=np.concatenate(tables),
+        shared=np.array(shared),
+    )
+
+
+def _levels(n: int, start: I64, end: I64) -> I64 | None:
+    """For every neuron the longest way to it from one that hears no neuron; None where a way comes back."""
+    level = np.zeros(n, np.int64)
+    left = np.bincount(end, minlength=n)
+    order = np.argsort(start, kind="stable")
+    ptr, end = np.searchsorted(start[order], np.arange(n + 1)), end[order]
+    ready, seen = list(np.flatnonzero(left == 0)), 0
+    while ready:
+        one = ready.pop()
+        seen += 1
+        after = end[ptr[one] : ptr[one + 1]]
+        np.maximum.at(level, after, level[one] + 1)
+        np.subtract.at(left, after, 1)
+        ready += list(np.unique(after[left[after] == 0]))
+    return level if seen == n else None
+
+
+def run(layers: Layers, until: float, t: F64, channel: I64, ends: I64) -> Spikes:
+    """Samples from rest; the events of sample b are ends[b]:ends[b + 1], in the order of time and channel."""
+    samples = ends.size - 1
+    counts, progress = np.zeros(samples, np.int64), np.zeros(2, np.int64)
+    events, size = _events_of(256), 1024 + 2 * samples
+    out_t, out_neuron, out_i = np.empty(size), np.empty(size, np.int64), np.empty(size)
+    while full := _run(layers, until, t, channel, ends, progress, events, out_t, out_neuron, out_i, counts):
+        if full == EVENTS_FULL:
+            events = _events_of(2 * events.t.size)
+            continue
+        # as many more as the samples so far make likely
+        done = max(int(progress[SAMPLE]), 1)
+        size = max(2 * size, int(1.05 * size / done * samples))
+        out_t, out_neuron, out_i = (_larger(each, size) for each in (out_t, out_neuron, out_i))
+    n = int(progress[WRITTEN])
+    return Spikes(out_t[:n], out_neuron[:n], out_i[:n], counts)
+
+
+def _larger(array: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    out = np.empty(size, array.dtype)
+    out[: array.size] = array
+    return out
+
+
+def _events_of(size: int) -> _Room:
+    ints, floats = (tuple(np.empty(size, kind) for _ in range(5)) for kind in (np.int64, np.float64))
+    return _Room(
+        t=floats[0], source=ints[0], i=floats[1], spare_t=floats[2], spare_source=ints[1], spare_i=floats[3],
+        at=floats[4], packet=ints[2], decay=np.empty((size, 3)), buckets=np.empty(size + 1, np.int64),
+    )  # fmt: skip
+
+
+@njit_inlined
+def _later(t: float, number: int, other_t: float, other: int) -> bool:
+    return t > other_t or (t == other_t and number > other)
+
+
+@njit
+def _sort(t: F64, number: I64, i: F64, span: float, spare_t: F64, spare_number: I64, spare_i: F64, buckets: I64) -> None:
+    """In place, by time, then number; times are 0..span. Buckets of equal width, then insertion."""
+    n = t.size
+    scale = n / span
+    buckets[: n + 1] = 0
+    for k in range(n):
+        spare_t[k], spare_number[k], spare_i[k] = t[k], number[k], i[k]
+        buckets[min(int(t[k] * scale), n - 1) + 1] += 1
+    most = 0
+    for k in range(n):
+        most = max(most, buckets[k + 1])
+        buckets[k + 1] += buckets[k]
+    for k in range(n):
+        bucket = min(int(spare_t[k] * scale), n - 1)
+        at = buckets[bucket]
+        buckets[bucket] = at + 1
+        t[at], number[at], i[at] = spare_t[k], spare_number[k], spare_i[k]
+    # a full bucket is brought near its order in wide strides first
+    gap = 1
+    while most > 16 and 3 * gap + 1 < most:
+        gap = 3 * gap + 1
+    while gap > 0:
+        for k in range(gap, n):
+            one_t, one, one_i, at = t[k], number[k], i[k], k
+            while at >= gap and _later(t[at - gap], number[at - gap], one_t, one):
+                t[at], number[at], i[at] = t[at - gap], number[at - gap], i[at - gap]
+                at -= gap
+            t[at], number[at], i[at] = one_t, one, one_i
+        gap //= 3
+
+
+@njit_inlined
+def _collect(layer: int, n_events: int, until: float, layers: Layers, room: _Room) -> int:
+    """The arrivals at a layer before `until`, in the order of time and packet; how many, -1 for too many."""
+    n, sorted_ = 0, True
+    ptr = layers.packet_ptr[layer]
+    delays = layers.delay[layers.delay_at[layer] :]
+    for k in range(n_events):
+        for packet in range(ptr[room.source[k]], ptr[room.source[k] + 1]):
+            t = room.t[k] + delays[packet]
+            if t >= until:
+                continue
+            if n >= room.at.size:
+                return -1
+            room.at[n], room.packet[n] = t, packet
+            if n > 0 and _later(room.at[n - 1], room.packet[n - 1], t, packet):
+                sorted_ = False
+            n += 1
+    if not sorted_:
+        _sort(
+            room.at[:n], room.packet[:n], room.decay[:n, 0], until,
+            room.spare_t, room.spare_source, room.spare_i, room.buckets,
+        )  # fmt: skip
+    return n
+
+
+@njit_inlined
+def _one(n: int, source: int, weights: F64, shared: bool, arrivals: int, at: int, until: float, p: F64, room: _Room) -> int:
+    """A neuron's spikes, put into the list of events from `at` on; where the list ends then, -1 if it is full."""
+    th, rate, ratio, kind = p[neuron.TH], p[neuron.RATE], p[neuron.RATIO], p[neuron.KIND]
+    t, u, i, held, blind, armed = 0.0, 0.0, 0.0, 0.0, 0.0, th > 0.0
+    last = -1
+    for k in range(arrivals + 1):
+        end = until
+        weight = 0.0
+        if k < arrivals:
+            end, weight = room.at[k], weights[room.packet[k]]
+            if weight == 0.0:
+                continue
+            if held <= t:
+                if shared and last == k - 1:
+                    left, left_i, made = room.decay[k, 0], room.decay[k, 1], room.decay[k, 2]
+                else:
+                    left, left_i, made = neuron.decay((end - t) * rate, ratio, kind)
+                then, then_i = u * left + i * made, i * left_i
+                if armed and t >= blind and u < th and th > 0.0:
+                    # no current to get there; or still on its way, since it turns once at most
+                    below = th - _SAFELY * (th + abs(u) + abs(i))
+                    if i <= th or (then < below and then_i > then):
+                        t, u, i, last = end, then, then_i + weight, k
+                        continue
+        when, armed = neuron.plan(t, u, i, held, blind, armed, p)
+        while when < end or (when == end and k < arrivals):
+            if at >= room.t.size:
+                return -1
+            _, i = neuron.flow(t, u, i, held, when, rate, ratio, kind)
+            room.t[at], room.source[at], room.i[at] = when, source, i
+            at += 1
+            t, u, held, blind = when, p[neuron.RESET], when + p[neuron.HOLD], when + p[neuron.REF]
+            armed = u < th
+            if blind >= until:
+                return at
+            when, armed = neuron.plan(t, u, i, held, blind, armed, p)
+        if k < arrivals:
+            u, i = neuron.flow(t, u, i, held, end, rate, ratio, kind)
+            if u < th and end >= blind:
+                armed = True
+            t, i, last = end, i + weight, k
+    return at
+
+
+@njit
+def _sample(events: int, until: float, layers: Layers, room: _Room) -> int:
+    """From the first `events` of the list, which are inputs, to all spikes; where the list ends then, -1 if full."""
+    at = events
+    for layer in range(layers.first.size - 1):
+        arrivals = _collect(layer, at, until, layers, room)
+        if arrivals < 0:
+            return -1
+        first, last = layers.first[layer], layers.first[layer + 1]
+        p = layers.p[layers.neurons[first]]
+        if layers.shared[layer]:
+            before = 0.0
+            for k in range(arrivals):
+                left, left_i, made = neuron.decay((room.at[k] - before) * p[neuron.RATE], p[neuron.RATIO], p[neuron.KIND])
+                room.decay[k, 0], room.decay[k, 1], room.decay[k, 2] = left, left_i, made
+                before = room.at[k]
+        packets = layers.packet_ptr[layer, layers.packet_ptr.shape[1] - 1]
+        row, begin = layers.table_at[layer], at
+        for k in range(first, last):
+            n = layers.neurons[k]
+            at = _one(
+                n, n + layers.n_inputs, layers.table[row : row + packets], layers.shared[layer], arrivals, at, until,
+                layers.p[n], room,
+            )  # fmt: skip
+            if at < 0:
+                return -1
+            row += packets
+        _sort(
+            room.t[begin:at], room.source[begin:at], room.i[begin:at], until,
+            room.spare_t, room.spare_source, room.spare_i, room.buckets,
+        )  # fmt: skip
+    return at
+
+
+@njit
+def _run(
+    layers: Layers, until: float, t: F64, channel: I64, ends: I64, progress: I64, room: _Room,
+    out_t: F64, out_neuron: I64, out_i: F64, counts: I64,
+) -> int:  # fmt: skip
+    """Samples from progress[SAMPLE] on; nothing is allocated. DONE, or what was full before the next sample."""
+    for sample in range(progress[SAMPLE], ends.size - 1):
+        first, events = ends[sample], ends[sample + 1] - ends[sample]
+        if events > room.t.size:
+            return EVENTS_FULL
+        for k in range(events):
+            room.t[k], room.source[k] = t[first + k], channel[first + k]
+        end = _sample(events, until, layers, room)
+        if end < 0:
+            return EVENTS_FULL
+        n, written = end - events, progress[WRITTEN]
+        if written + n > out_t.size:
+            return OUTPUT_FULL
+        if layers.first.size > 2:
+            _sort(
+                room.t[events:end], room.source[events:end], room.i[events:end], until,
+                room.spare_t, room.spare_source, room.spare_i, room.buckets,
+            )  # fmt: skip
+        for k in range(n):
+            out_t[written + k] = room.t[events + k]
+            out_neuron[written + k] = room.source[events + k] - layers.n_inputs
+            out_i[written + k] = room.i[events + k]
+        counts[sample] = n
+        progress[WRITTEN], progress[SAMPLE] = written + n, sample + 1
+    return DONE
