@@ -149,9 +149,10 @@ def _pop(memory: Memory) -> int:
 def _replan(n: int, memory: Memory) -> None:
     s, p = memory.s[n], memory.p[n]
     armed = s[neuron.ARMED] != 0.0
-    when, armed = neuron.plan(
-        s[neuron.T], s[neuron.U], s[neuron.I], s[neuron.HELD], s[neuron.BLIND], armed, p
-    )
+    when, s[neuron.NEXT_I], armed = neuron.plan(
+        s[neuron.T], s[neuron.U], s[neuron.I], s[neuron.HELD], s[neuron.BLIND], armed,
+        p[neuron.TH], p[neuron.TAU], p[neuron.RATE], p[neuron.RATIO], p[neuron.KIND],
+    )  # fmt: skip
     s[neuron.ARMED] = 1.0 if armed else 0.0
     if memory.when[n] != when:
         memory.when[n] = when
@@ -185,7 +186,7 @@ def _send(source: int, t: float, wiring: Wiring, memory: Memory) -> None:
 def _fire(n: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None:
     """A potential has reached the threshold."""
     s, p = memory.s[n], memory.p[n]
-    _, i = _at(n, t, memory)
+    i = s[neuron.NEXT_I]
     at = out.progress[SPIKES]
     out.spike_t[at], out.spike_neuron[at], out.spike_i[at] = t, n, i
     out.progress[SPIKES] = at + 1

@@ -59,7 +59,7 @@ class _Room(NamedTuple):
     """Used again for every sample."""
 
     t: F64
-    """Of inputs, then of spikes, layer by layer."""
+    """Of inputs, then of spikes in their order."""
     source: I64
     i: F64
     spare_t: F64
@@ -201,6 +201,24 @@ def _sort(t: F64, number: I64, i: F64, span: float, spare_t: F64, spare_number: 
         gap //= 3
 
 
+@njit
+def _merge(t: F64, number: I64, i: F64, cut: int, spare_t: F64, spare_number: I64, spare_i: F64) -> None:
+    """Two sorted parts, before and from `cut`, become one: from the end on, as far as they overlap."""
+    a, b, at = cut - 1, t.size - cut - 1, t.size - 1
+    for k in range(b + 1):
+        spare_t[k], spare_number[k], spare_i[k] = t[cut + k], number[cut + k], i[cut + k]
+    while a >= 0 and b >= 0:
+        if _later(t[a], number[a], spare_t[b], spare_number[b]):
+            t[at], number[at], i[at] = t[a], number[a], i[a]
+            a -= 1
+        else:
+            t[at], number[at], i[at] = spare_t[b], spare_number[b], spare_i[b]
+            b -= 1
+        at -= 1
+    for k in range(b + 1):
+        t[k], number[k], i[k] = spare_t[k], spare_number[k], spare_i[k]
+
+
 @njit_inlined
 def _collect(layer: int, n_events: int, until: float, layers: Layers, room: _Room) -> int:
     """The arrivals at a layer before `until`, in the order of time and packet; how many, -1 for too many."""
@@ -226,49 +244,60 @@ def _collect(layer: int, n_events: int, until: float, layers: Layers, room: _Roo
     return n
 
 
-@njit_inlined
-def _one(n: int, source: int, weights: F64, shared: bool, arrivals: int, at: int, until: float, p: F64, room: _Room) -> int:
-    """A neuron's spikes, put into the list of events from `at` on; where the list ends then, -1 if it is full."""
-    th, rate, ratio, kind = p[neuron.TH], p[neuron.RATE], p[neuron.RATIO], p[neuron.KIND]
-    t, u, i, held, blind, armed = 0.0, 0.0, 0.0, 0.0, 0.0, th > 0.0
-    last = -1
-    for k in range(arrivals + 1):
-        end = until
-        weight = 0.0
-        if k < arrivals:
-            end, weight = room.at[k], weights[room.packet[k]]
-            if weight == 0.0:
-                continue
-            if held <= t:
-                if shared and last == k - 1:
-                    left, left_i, made = room.decay[k, 0], room.decay[k, 1], room.decay[k, 2]
-                else:
-                    left, left_i, made = neuron.decay((end - t) * rate, ratio, kind)
-                then, then_i = u * left + i * made, i * left_i
-                if armed and t >= blind and u < th and th > 0.0:
-                    # no current to get there; or still on its way, since it turns once at most
-                    below = th - _SAFELY * (th + abs(u) + abs(i))
-                    if i <= th or (then < below and then_i > then):
-                        t, u, i, last = end, then, then_i + weight, k
-                        continue
-        when, armed = neuron.plan(t, u, i, held, blind, armed, p)
-        while when < end or (when == end and k < arrivals):
-            if at >= room.t.size:
-                return -1
-            _, i = neuron.flow(t, u, i, held, when, rate, ratio, kind)
-            room.t[at], room.source[at], room.i[at] = when, source, i
-            at += 1
-            t, u, held, blind = when, p[neuron.RESET], when + p[neuron.HOLD], when + p[neuron.REF]
-            armed = u < th
+@njit
+def _layer(
+    neurons: I64, n_inputs: int, p: F64, table: F64, row: int, packets: int, shared: bool, arrivals: int, until: float,
+    at: F64, packet: I64, decay: F64, begin: int, out_t: F64, out_source: I64, out_i: F64,
+) -> int:  # fmt: skip
+    """The spikes of a layer's neurons, into the list of events from `begin` on; where it ends then, -1 if it is full.
+
+    Plain arrays, since the compiled code counts references of all that lie in a tuple, neuron by neuron.
+    """
+    filled = begin
+    for which in range(neurons.size):
+        n = neurons[which]
+        th, tau, rate, ratio, kind = p[n, neuron.TH], p[n, neuron.TAU], p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND]
+        t, u, i, held, blind, armed = 0.0, 0.0, 0.0, 0.0, 0.0, th > 0.0
+        last = -1
+        weights = row + which * packets
+        for k in range(arrivals + 1):
+            end = until
+            weight = 0.0
+            if k < arrivals:
+                end, weight = at[k], table[weights + packet[k]]
+                if weight == 0.0:
+                    continue
+                if held <= t:
+                    if shared and last == k - 1:
+                        left, left_i, made = decay[k, 0], decay[k, 1], decay[k, 2]
+                    else:
+                        left, left_i, made = neuron.decay((end - t) * rate, ratio, kind)
+                    then, then_i = u * left + i * made, i * left_i
+                    if armed and t >= blind and u < th and th > 0.0:
+                        # no current to get there; or still on its way, since it turns once at most
+                        below = th - _SAFELY * (th + abs(u) + abs(i))
+                        if i <= th or (then < below and then_i > then):
+                            t, u, i, last = end, then, then_i + weight, k
+                            continue
+            when, next_i, armed = neuron.plan(t, u, i, held, blind, armed, th, tau, rate, ratio, kind)
+            while when < end or (when == end and k < arrivals):
+                if filled >= out_t.size:
+                    return -1
+                out_t[filled], out_source[filled], out_i[filled] = when, n + n_inputs, next_i
+                filled += 1
+                t, u, i, held, blind = when, p[n, neuron.RESET], next_i, when + p[n, neuron.HOLD], when + p[n, neuron.REF]
+                armed, last = u < th, -2
+                if blind >= until:
+                    break
+                when, next_i, armed = neuron.plan(t, u, i, held, blind, armed, th, tau, rate, ratio, kind)
             if blind >= until:
-                return at
-            when, armed = neuron.plan(t, u, i, held, blind, armed, p)
-        if k < arrivals:
-            u, i = neuron.flow(t, u, i, held, end, rate, ratio, kind)
-            if u < th and end >= blind:
-                armed = True
-            t, i, last = end, i + weight, k
-    return at
+                break
+            if k < arrivals:
+                u, i = neuron.flow(t, u, i, held, end, rate, ratio, kind)
+                if u < th and end >= blind:
+                    armed = True
+                t, i, last = end, i + weight, k
+    return filled
 
 
 @njit
@@ -288,20 +317,23 @@ def _sample(events: int, until: float, layers: Layers, room: _Room) -> int:
                 room.decay[k, 0], room.decay[k, 1], room.decay[k, 2] = left, left_i, made
                 before = room.at[k]
         packets = layers.packet_ptr[layer, layers.packet_ptr.shape[1] - 1]
-        row, begin = layers.table_at[layer], at
-        for k in range(first, last):
-            n = layers.neurons[k]
-            at = _one(
-                n, n + layers.n_inputs, layers.table[row : row + packets], layers.shared[layer], arrivals, at, until,
-                layers.p[n], room,
-            )  # fmt: skip
-            if at < 0:
-                return -1
-            row += packets
+        begin = at
+        at = _layer(
+            layers.neurons[first:last], layers.n_inputs, layers.p, layers.table, layers.table_at[layer], packets,
+            layers.shared[layer], arrivals, until,
+            room.at, room.packet, room.decay, begin, room.t, room.source, room.i,
+        )  # fmt: skip
+        if at < 0:
+            return -1
         _sort(
             room.t[begin:at], room.source[begin:at], room.i[begin:at], until,
             room.spare_t, room.spare_source, room.spare_i, room.buckets,
         )  # fmt: skip
+        if events < begin < at:
+            _merge(
+                room.t[events:at], room.source[events:at], room.i[events:at], begin - events,
+                room.spare_t, room.spare_source, room.spare_i,
+            )  # fmt: skip
     return at
 
 
@@ -323,11 +355,6 @@ def _run(
         n, written = end - events, progress[WRITTEN]
         if written + n > out_t.size:
             return OUTPUT_FULL
-        if layers.first.size > 2:
-            _sort(
-                room.t[events:end], room.source[events:end], room.i[events:end], until,
-                room.spare_t, room.spare_source, room.spare_i, room.buckets,
-            )  # fmt: skip
         for k in range(n):
             out_t[written + k] = room.t[events + k]
             out_neuron[written + k] = room.source[events + k] - layers.n_inputs

@@ -18,9 +18,10 @@ F64 = NDArray[np.float64]
 # columns of the parameters; potentials are above v_leak
 TAU, RATE, RATIO, KIND, TH, RESET, HOLD, REF = range(8)
 N_PARAMETERS = 8
-# columns of the state: it is that at T, seconds; V is held until HELD, and nothing counts as a spike until BLIND
-T, U, I, HELD, BLIND, ARMED = range(6)
-N_STATES = 6
+# columns of the state: it is that at T, seconds; V is held until HELD, and nothing counts as a spike until BLIND;
+# NEXT_I is I at the spike that is planned
+T, U, I, HELD, BLIND, ARMED, NEXT_I = range(7)
+N_STATES = 7
 
 ANY_RATIO, EQUAL, DOUBLE = 0.0, 1.0, 2.0
 """Values of KIND: tau_mem is tau_syn, or twice that."""
@@ -129,49 +130,53 @@ def _late(u: float, i: float, th: float, ratio: float, kind: float) -> float:
 
 
 @njit_inlined
-def crossing(u: float, i: float, th: float, armed: bool, ratio: float, kind: float) -> float:
-    """When u reaches th from below, if nothing happens; inf: never. To touch it without passing is not to reach it.
+def crossing(u: float, i: float, th: float, armed: bool, ratio: float, kind: float) -> tuple[float, float]:
+    """When u reaches th from below, if nothing happens, and what is left of I then; inf: never.
 
-    `armed`: u has been below since it last counted; then it can be at th or above by rounding alone.
+    To touch th without passing it is not to reach it. `armed`: u has been below since it last counted; then it can be
+    at th or above by rounding alone.
     """
     if u >= th and armed and (u > th or i > u):
-        return 0.0
+        return 0.0, 1.0
     if th <= 0.0:
-        return _late(u, i, th, ratio, kind)
+        x = _late(u, i, th, ratio, kind)
+        return x, exp(-ratio * x)
     # the peak is where u = I, and I falls
     if u >= th or i <= th:
-        return inf
+        return inf, 0.0
     if kind == DOUBLE:
         total = u + i
         room = total * total - 4.0 * i * th
         if total <= 0.0 or room <= 0.0:
-            return inf
-        return max(log(2.0 * i / (total + sqrt(room))), 0.0)
+            return inf, 0.0
+        left = min((total + sqrt(room)) / (2.0 * i), 1.0)
+        return -log(left), left * left
     turn = _turn(u, i, ratio)
     peak = i * exp(-ratio * turn)
     if not peak > th:
-        return inf
-    return max(turn - _before_peak((peak - th) / peak, ratio), 0.0)
+        return inf, 0.0
+    x = max(turn - _before_peak((peak - th) / peak, ratio), 0.0)
+    return x, exp(-ratio * x)
 
 
 @njit_inlined
 def plan(
-    t: float, u: float, i: float, held: float, blind: float, armed: bool, p: F64
-) -> tuple[float, bool]:
-    """When a neuron in this state at t, seconds, spikes if nothing happens, later than t; and whether it is armed.
+    t: float, u: float, i: float, held: float, blind: float, armed: bool,
+    th: float, tau: float, rate: float, ratio: float, kind: float,
+) -> tuple[float, float, bool]:  # fmt: skip
+    """When a neuron in this state at t, seconds, spikes if nothing happens, later than t; I then; whether it is armed.
 
     At the end of the holdoff it is armed if it lies below the threshold; else it has to fall below it first.
     """
-    ratio, kind, th = p[RATIO], p[KIND], p[TH]
     start = t
     if t < blind:
         if blind == inf:
-            return inf, False
-        u, i = flow(t, u, i, held, blind, p[RATE], ratio, kind)
+            return inf, 0.0, False
+        u, i = flow(t, u, i, held, blind, rate, ratio, kind)
         start, armed = blind, u < th
-    x = crossing(u, i, th, armed, ratio, kind)
+    x, left_i = crossing(u, i, th, armed, ratio, kind)
     if x == inf:
-        return inf, armed
-    when = start + x * p[TAU]
+        return inf, 0.0, armed
+    when = start + x * tau
     # what happens at t has been dealt with
-    return (when if when > t else np.nextafter(t, inf)), armed
+    return (when if when > t else np.nextafter(t, inf)), i * left_i, armed
