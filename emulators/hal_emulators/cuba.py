@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 import numpy as np
@@ -146,7 +146,9 @@ class Network:
         there.
         """
         if not self._clock <= until_s < np.inf:
-            raise ValueError(f"until_s is {until_s}, must be finite and {self._clock} (where the last run ended) or more")
+            raise ValueError(
+                f"until_s is {until_s}, must be finite and {self._clock} (where the last run ended) or more"
+            )
         events = checked_events(times, channels, self._clock, until_s, self.n_inputs)
         out = self._output(until_s, probes)
         self._memory, out = self._go(until_s, events.t, events.channel, self._memory, out)
@@ -229,7 +231,12 @@ class Network:
         return layers.Spikes(t, n_, i, counts)
 
     def _go(
-        self, until_s: float, t: NDArray[np.float64], source: NDArray[np.int64], memory: kernel.Memory, out: kernel.Output
+        self,
+        until_s: float,
+        t: NDArray[np.float64],
+        source: NDArray[np.int64],
+        memory: kernel.Memory,
+        out: kernel.Output,
     ) -> tuple[kernel.Memory, kernel.Output]:
         """Run, with more room when there is need of it."""
         while full := kernel.run_until(until_s, t, source, self._wiring, memory, out):
@@ -244,7 +251,7 @@ class Network:
     def _which(self, variable: str) -> int:
         if variable not in VARIABLES:
             raise ValueError(f"variable is {variable!r}, must be one of {', '.join(VARIABLES)}")
-        return neuron.U if variable == "v" else neuron.I
+        return neuron.U if variable == "v" else neuron.CURRENT
 
     @staticmethod
     def _first_samples(every: NDArray[np.float64], t: float) -> NDArray[np.int64]:
@@ -287,5 +294,5 @@ class Network:
         )
 
 
-def _doubled(array: NDArray[np.float64]) -> NDArray[np.float64]:
+def _doubled(array: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([array, np.empty_like(array)])

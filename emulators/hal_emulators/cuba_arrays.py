@@ -162,7 +162,9 @@ class Synapses:
         start, end = _integers(source), _integers(target)
         w, late = _numbers(weight), _numbers(delay)
         sizes = {"target": end.size, "weight": w.size, "delay": start.size if late.ndim == 0 else late.size}
-        wrong = [f"{name} has {size} entries, source {start.size}" for name, size in sizes.items() if size != start.size]
+        wrong = [
+            f"{name} has {size} entries, source {start.size}" for name, size in sizes.items() if size != start.size
+        ]
         if start.size and not 0 <= int(start.min()) <= int(start.max()) < n_sources:
             wrong.append(f"source has {start.min()}..{start.max()}, must lie in 0..{n_sources - 1}")
         if wrong:

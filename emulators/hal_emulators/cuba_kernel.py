@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from . import cuba_neuron as neuron
 from ._jit import njit, njit_inlined
 
-F64, I64 = NDArray[np.float64], NDArray[np.int64]
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
 DONE, SPIKES_FULL, QUEUE_FULL = range(3)
 EVENT, SPIKES = range(2)
 PENDING = 0
@@ -64,7 +65,7 @@ class Output(NamedTuple):
     """The next sample of every probe is at this many times its interval."""
     probe_every: F64
     probe_which: I64
-    """neuron.U or neuron.I"""
+    """neuron.U or neuron.CURRENT"""
     probe_end: I64
     """Past its last sample."""
     probe_ptr: I64
@@ -150,7 +151,7 @@ def _replan(n: int, memory: Memory) -> None:
     s, p = memory.s[n], memory.p[n]
     armed = s[neuron.ARMED] != 0.0
     when, s[neuron.NEXT_I], armed = neuron.plan(
-        s[neuron.T], s[neuron.U], s[neuron.I], s[neuron.HELD], s[neuron.BLIND], armed,
+        s[neuron.T], s[neuron.U], s[neuron.CURRENT], s[neuron.HELD], s[neuron.BLIND], armed,
         p[neuron.TH], p[neuron.TAU], p[neuron.RATE], p[neuron.RATIO], p[neuron.KIND],
     )  # fmt: skip
     s[neuron.ARMED] = 1.0 if armed else 0.0
@@ -171,7 +172,7 @@ def _at(n: int, t: float, memory: Memory) -> tuple[float, float]:
     """(u, I) of a neuron at t, before which nothing happens to it."""
     s, p = memory.s[n], memory.p[n]
     return neuron.flow(
-        s[neuron.T], s[neuron.U], s[neuron.I], s[neuron.HELD], t,
+        s[neuron.T], s[neuron.U], s[neuron.CURRENT], s[neuron.HELD], t,
         p[neuron.RATE], p[neuron.RATIO], p[neuron.KIND],
     )  # fmt: skip
 
@@ -190,7 +191,7 @@ def _fire(n: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None
     at = out.progress[SPIKES]
     out.spike_t[at], out.spike_neuron[at], out.spike_i[at] = t, n, i
     out.progress[SPIKES] = at + 1
-    s[neuron.T], s[neuron.U], s[neuron.I] = t, p[neuron.RESET], i
+    s[neuron.T], s[neuron.U], s[neuron.CURRENT] = t, p[neuron.RESET], i
     s[neuron.HELD], s[neuron.BLIND] = t + p[neuron.HOLD], t + p[neuron.REF]
     s[neuron.ARMED] = 1.0 if p[neuron.RESET] < p[neuron.TH] else 0.0
     _replan(n, memory)
@@ -203,10 +204,10 @@ def _reach(n: int, t: float, weight: float, memory: Memory) -> None:
     s = memory.s[n]
     if s[neuron.T] != t:
         u, i = _at(n, t, memory)
-        s[neuron.T], s[neuron.U], s[neuron.I] = t, u, i
+        s[neuron.T], s[neuron.U], s[neuron.CURRENT] = t, u, i
         if u < memory.p[n, neuron.TH] and t >= s[neuron.BLIND]:
             s[neuron.ARMED] = 1.0
-    s[neuron.I] += weight
+    s[neuron.CURRENT] += weight
 
 
 @njit_inlined
@@ -230,7 +231,7 @@ def _arrivals(t: float, wiring: Wiring, memory: Memory) -> None:
 
 @njit
 def values_at(neurons: I64, which: int, t: float, memory: Memory, trace: F64) -> None:
-    """u or I of some neurons, into `trace`; nothing is disturbed."""
+    """U or I of some neurons, into `trace`; nothing is disturbed."""
     for k in range(neurons.size):
         u, i = _at(neurons[k], t, memory)
         trace[k] = u if which == neuron.U else i
@@ -253,7 +254,9 @@ def _sample(due: float, memory: Memory, out: Output) -> float:
         if k < out.probe_end[probe] and k * out.probe_every[probe] == due:
             first, last = out.probe_ptr[probe], out.probe_ptr[probe + 1]
             at = out.trace_at[probe]
-            values_at(out.probe_neuron[first:last], out.probe_which[probe], due, memory, out.trace[at : at + last - first])
+            values_at(
+                out.probe_neuron[first:last], out.probe_which[probe], due, memory, out.trace[at : at + last - first]
+            )
             out.trace_at[probe] = at + last - first
             out.probe_k[probe] = k + 1
     return _next_sample(out)

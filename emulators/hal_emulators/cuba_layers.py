@@ -6,8 +6,7 @@ time constants share the exponentials between arrivals.
 
 from __future__ import annotations
 
-from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +14,10 @@ from numpy.typing import NDArray
 from . import cuba_neuron as neuron
 from ._jit import njit, njit_inlined
 from .cuba_kernel import Wiring
+from .cuba_sort import later, merge, sort
 
-F64, I64 = NDArray[np.float64], NDArray[np.int64]
+F64 = NDArray[np.float64]
+I64 = NDArray[np.int64]
 _LARGEST = 2**24
 """Weights of all tables of all layers; above it the tables are not worth their room."""
 _SAFELY = 1e-12
@@ -137,86 +138,30 @@ def run(layers: Layers, until: float, t: F64, channel: I64, ends: I64) -> Spikes
     samples = ends.size - 1
     counts, progress = np.zeros(samples, np.int64), np.zeros(2, np.int64)
     events, size = _events_of(256), 1024 + 2 * samples
-    out_t, out_neuron, out_i = np.empty(size), np.empty(size, np.int64), np.empty(size)
-    while full := _run(layers, until, t, channel, ends, progress, events, out_t, out_neuron, out_i, counts):
+    out: list[NDArray[Any]] = [np.empty(size), np.empty(size, np.int64), np.empty(size)]
+    while full := _run(layers, until, t, channel, ends, progress, events, out[0], out[1], out[2], counts):
         if full == EVENTS_FULL:
             events = _events_of(2 * events.t.size)
             continue
         # as many more as the samples so far make likely
         done = max(int(progress[SAMPLE]), 1)
         size = max(2 * size, int(1.05 * size / done * samples))
-        out_t, out_neuron, out_i = (_larger(each, size) for each in (out_t, out_neuron, out_i))
+        out = [_larger(each, size) for each in out]
     n = int(progress[WRITTEN])
-    return Spikes(out_t[:n], out_neuron[:n], out_i[:n], counts)
+    return Spikes(out[0][:n], out[1][:n], out[2][:n], counts)
 
 
-def _larger(array: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+def _larger(array: NDArray[Any], size: int) -> NDArray[Any]:
     out = np.empty(size, array.dtype)
     out[: array.size] = array
     return out
 
 
 def _events_of(size: int) -> _Room:
-    ints, floats = (tuple(np.empty(size, kind) for _ in range(5)) for kind in (np.int64, np.float64))
-    return _Room(
-        t=floats[0], source=ints[0], i=floats[1], spare_t=floats[2], spare_source=ints[1], spare_i=floats[3],
-        at=floats[4], packet=ints[2], decay=np.empty((size, 3)), buckets=np.empty(size + 1, np.int64),
-    )  # fmt: skip
-
-
-@njit_inlined
-def _later(t: float, number: int, other_t: float, other: int) -> bool:
-    return t > other_t or (t == other_t and number > other)
-
-
-@njit
-def _sort(t: F64, number: I64, i: F64, span: float, spare_t: F64, spare_number: I64, spare_i: F64, buckets: I64) -> None:
-    """In place, by time, then number; times are 0..span. Buckets of equal width, then insertion."""
-    n = t.size
-    scale = n / span
-    buckets[: n + 1] = 0
-    for k in range(n):
-        spare_t[k], spare_number[k], spare_i[k] = t[k], number[k], i[k]
-        buckets[min(int(t[k] * scale), n - 1) + 1] += 1
-    most = 0
-    for k in range(n):
-        most = max(most, buckets[k + 1])
-        buckets[k + 1] += buckets[k]
-    for k in range(n):
-        bucket = min(int(spare_t[k] * scale), n - 1)
-        at = buckets[bucket]
-        buckets[bucket] = at + 1
-        t[at], number[at], i[at] = spare_t[k], spare_number[k], spare_i[k]
-    # a full bucket is brought near its order in wide strides first
-    gap = 1
-    while most > 16 and 3 * gap + 1 < most:
-        gap = 3 * gap + 1
-    while gap > 0:
-        for k in range(gap, n):
-            one_t, one, one_i, at = t[k], number[k], i[k], k
-            while at >= gap and _later(t[at - gap], number[at - gap], one_t, one):
-                t[at], number[at], i[at] = t[at - gap], number[at - gap], i[at - gap]
-                at -= gap
-            t[at], number[at], i[at] = one_t, one, one_i
-        gap //= 3
-
-
-@njit
-def _merge(t: F64, number: I64, i: F64, cut: int, spare_t: F64, spare_number: I64, spare_i: F64) -> None:
-    """Two sorted parts, before and from `cut`, become one: from the end on, as far as they overlap."""
-    a, b, at = cut - 1, t.size - cut - 1, t.size - 1
-    for k in range(b + 1):
-        spare_t[k], spare_number[k], spare_i[k] = t[cut + k], number[cut + k], i[cut + k]
-    while a >= 0 and b >= 0:
-        if _later(t[a], number[a], spare_t[b], spare_number[b]):
-            t[at], number[at], i[at] = t[a], number[a], i[a]
-            a -= 1
-        else:
-            t[at], number[at], i[at] = spare_t[b], spare_number[b], spare_i[b]
-            b -= 1
-        at -= 1
-    for k in range(b + 1):
-        t[k], number[k], i[k] = spare_t[k], spare_number[k], spare_i[k]
+    t, i, spare_t, spare_i, at = (np.empty(size) for _ in range(5))
+    source, spare_source, packet = (np.empty(size, np.int64) for _ in range(3))
+    decay, buckets = np.empty((size, 3)), np.empty(size + 1, np.int64)
+    return _Room(t, source, i, spare_t, spare_source, spare_i, at, packet, decay, buckets)
 
 
 @njit_inlined
@@ -233,11 +178,11 @@ def _collect(layer: int, n_events: int, until: float, layers: Layers, room: _Roo
             if n >= room.at.size:
                 return -1
             room.at[n], room.packet[n] = t, packet
-            if n > 0 and _later(room.at[n - 1], room.packet[n - 1], t, packet):
+            if n > 0 and later(room.at[n - 1], room.packet[n - 1], t, packet):
                 sorted_ = False
             n += 1
     if not sorted_:
-        _sort(
+        sort(
             room.at[:n], room.packet[:n], room.decay[:n, 0], until,
             room.spare_t, room.spare_source, room.spare_i, room.buckets,
         )  # fmt: skip
@@ -256,7 +201,13 @@ def _layer(
     filled = begin
     for which in range(neurons.size):
         n = neurons[which]
-        th, tau, rate, ratio, kind = p[n, neuron.TH], p[n, neuron.TAU], p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND]
+        th, tau, rate, ratio, kind = (
+            p[n, neuron.TH],
+            p[n, neuron.TAU],
+            p[n, neuron.RATE],
+            p[n, neuron.RATIO],
+            p[n, neuron.KIND],
+        )
         t, u, i, held, blind, armed = 0.0, 0.0, 0.0, 0.0, 0.0, th > 0.0
         last = -1
         weights = row + which * packets
@@ -285,7 +236,13 @@ def _layer(
                     return -1
                 out_t[filled], out_source[filled], out_i[filled] = when, n + n_inputs, next_i
                 filled += 1
-                t, u, i, held, blind = when, p[n, neuron.RESET], next_i, when + p[n, neuron.HOLD], when + p[n, neuron.REF]
+                t, u, i, held, blind = (
+                    when,
+                    p[n, neuron.RESET],
+                    next_i,
+                    when + p[n, neuron.HOLD],
+                    when + p[n, neuron.REF],
+                )
                 armed, last = u < th, -2
                 if blind >= until:
                     break
@@ -313,7 +270,9 @@ def _sample(events: int, until: float, layers: Layers, room: _Room) -> int:
         if layers.shared[layer]:
             before = 0.0
             for k in range(arrivals):
-                left, left_i, made = neuron.decay((room.at[k] - before) * p[neuron.RATE], p[neuron.RATIO], p[neuron.KIND])
+                left, left_i, made = neuron.decay(
+                    (room.at[k] - before) * p[neuron.RATE], p[neuron.RATIO], p[neuron.KIND]
+                )
                 room.decay[k, 0], room.decay[k, 1], room.decay[k, 2] = left, left_i, made
                 before = room.at[k]
         packets = layers.packet_ptr[layer, layers.packet_ptr.shape[1] - 1]
@@ -325,12 +284,12 @@ def _sample(events: int, until: float, layers: Layers, room: _Room) -> int:
         )  # fmt: skip
         if at < 0:
             return -1
-        _sort(
+        sort(
             room.t[begin:at], room.source[begin:at], room.i[begin:at], until,
             room.spare_t, room.spare_source, room.spare_i, room.buckets,
         )  # fmt: skip
         if events < begin < at:
-            _merge(
+            merge(
                 room.t[events:at], room.source[events:at], room.i[events:at], begin - events,
                 room.spare_t, room.spare_source, room.spare_i,
             )  # fmt: skip

@@ -20,7 +20,7 @@ TAU, RATE, RATIO, KIND, TH, RESET, HOLD, REF = range(8)
 N_PARAMETERS = 8
 # columns of the state: it is that at T, seconds; V is held until HELD, and nothing counts as a spike until BLIND;
 # NEXT_I is I at the spike that is planned
-T, U, I, HELD, BLIND, ARMED, NEXT_I = range(7)
+T, U, CURRENT, HELD, BLIND, ARMED, NEXT_I = range(7)
 N_STATES = 7
 
 ANY_RATIO, EQUAL, DOUBLE = 0.0, 1.0, 2.0

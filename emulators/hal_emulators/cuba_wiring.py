@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from . import cuba_kernel as kernel
 from .cuba_arrays import Synapses
@@ -11,11 +14,9 @@ from .cuba_arrays import Synapses
 def wire(synapses: Synapses, n_inputs: int) -> kernel.Wiring:
     """Sorted by source, delay and target; equal ones summed, those without weight left out."""
     sources = synapses.ptr.size - 1
-    source = np.repeat(np.arange(sources), np.diff(synapses.ptr))
+    source: NDArray[Any] = np.repeat(np.arange(sources), np.diff(synapses.ptr))
     order = np.lexsort((synapses.target, synapses.delay, source))
-    source, delay, target, weight = (
-        each[order] for each in (source, synapses.delay, synapses.target, synapses.weight)
-    )
+    source, delay, target, weight = (each[order] for each in (source, synapses.delay, synapses.target, synapses.weight))
     if source.size:
         new = np.concatenate([[True], (np.diff(source) != 0) | (np.diff(delay) != 0) | (np.diff(target) != 0)])
         weight = np.add.reduceat(weight, np.flatnonzero(new))
