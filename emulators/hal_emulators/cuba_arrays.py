@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import attrs
@@ -176,14 +177,22 @@ class Synapses:
     @classmethod
     def chain(cls, *weights: ArrayLike, delay: float = 0.0) -> Synapses:
         """Layers one after the other, all to all: weights (channels, n0), (n0, n1) and so on; zeros are no synapses."""
+        matrices = [np.asarray(each, np.float64) for each in weights]
+        wrong = [f"weights {k} are {w.shape}, must be a matrix" for k, w in enumerate(matrices) if w.ndim != 2]
+        if not wrong:
+            for k, (before, w) in enumerate(pairwise(matrices), 1):
+                if len(w) != before.shape[1]:
+                    rows = f"{before.shape[1]} rows, one for every column before"
+                    wrong.append(f"weights {k} are {w.shape}, must have {rows}")
+        if wrong or not matrices:
+            raise ValueError("; ".join(wrong) or "needs weights")
         source, target, value, first = [], [], [], 0
-        n_inputs = len(np.asarray(weights[0]))
-        for each in weights:
-            w = np.asarray(each, np.float64)
+        n_inputs = len(matrices[0])
+        for w in matrices:
             pre, post = np.nonzero(w)
             source.append(pre + first)
             first += len(w)
             target.append(post + first - n_inputs)
             value.append(w[pre, post])
-        n_sources = first + np.asarray(weights[-1]).shape[1]
+        n_sources = first + matrices[-1].shape[1]
         return cls.of(n_sources, np.concatenate(source), np.concatenate(target), np.concatenate(value), delay)

@@ -13,6 +13,7 @@ I64 = NDArray[np.int64]
 
 @njit_inlined
 def later(t: float, number: int, other_t: float, other: int) -> bool:
+    """Whether the first comes after the other."""
     return t > other_t or (t == other_t and number > other)
 
 
