@@ -148,13 +148,13 @@ def _pop(memory: Memory) -> int:
 
 @njit_inlined
 def _replan(n: int, memory: Memory) -> None:
-    s, p = memory.s[n], memory.p[n]
-    armed = s[neuron.ARMED] != 0.0
-    when, s[neuron.NEXT_I], armed = neuron.plan(
-        s[neuron.T], s[neuron.U], s[neuron.CURRENT], s[neuron.HELD], s[neuron.BLIND], armed,
-        p[neuron.TH], p[neuron.TAU], p[neuron.RATE], p[neuron.RATIO], p[neuron.KIND],
+    s, p = memory.s, memory.p
+    armed = s[n, neuron.ARMED] != 0.0
+    when, s[n, neuron.NEXT_I], armed = neuron.plan(
+        s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT], s[n, neuron.HELD], s[n, neuron.BLIND], armed,
+        p[n, neuron.TH], p[n, neuron.TAU], p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND],
     )  # fmt: skip
-    s[neuron.ARMED] = 1.0 if armed else 0.0
+    s[n, neuron.ARMED] = 1.0 if armed else 0.0
     if memory.when[n] != when:
         memory.when[n] = when
         _sift(memory.heap, memory.place, memory.when, n)
@@ -170,10 +170,10 @@ def plan_all(memory: Memory) -> None:
 @njit_inlined
 def _at(n: int, t: float, memory: Memory) -> tuple[float, float]:
     """(u, I) of a neuron at t, before which nothing happens to it."""
-    s, p = memory.s[n], memory.p[n]
+    s, p = memory.s, memory.p
     return neuron.flow(
-        s[neuron.T], s[neuron.U], s[neuron.CURRENT], s[neuron.HELD], t,
-        p[neuron.RATE], p[neuron.RATIO], p[neuron.KIND],
+        s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT], s[n, neuron.HELD], t,
+        p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND],
     )  # fmt: skip
 
 
@@ -186,14 +186,14 @@ def _send(source: int, t: float, wiring: Wiring, memory: Memory) -> None:
 @njit_inlined
 def _fire(n: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None:
     """A potential has reached the threshold."""
-    s, p = memory.s[n], memory.p[n]
-    i = s[neuron.NEXT_I]
+    s, p = memory.s, memory.p
+    i = s[n, neuron.NEXT_I]
     at = out.progress[SPIKES]
     out.spike_t[at], out.spike_neuron[at], out.spike_i[at] = t, n, i
     out.progress[SPIKES] = at + 1
-    s[neuron.T], s[neuron.U], s[neuron.CURRENT] = t, p[neuron.RESET], i
-    s[neuron.HELD], s[neuron.BLIND] = t + p[neuron.HOLD], t + p[neuron.REF]
-    s[neuron.ARMED] = 1.0 if p[neuron.RESET] < p[neuron.TH] else 0.0
+    s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT] = t, p[n, neuron.RESET], i
+    s[n, neuron.HELD], s[n, neuron.BLIND] = t + p[n, neuron.HOLD], t + p[n, neuron.REF]
+    s[n, neuron.ARMED] = 1.0 if p[n, neuron.RESET] < p[n, neuron.TH] else 0.0
     _replan(n, memory)
     _send(wiring.n_inputs + n, t, wiring, memory)
 
@@ -201,13 +201,13 @@ def _fire(n: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None
 @njit_inlined
 def _reach(n: int, t: float, weight: float, memory: Memory) -> None:
     """A current jumps."""
-    s = memory.s[n]
-    if s[neuron.T] != t:
+    s = memory.s
+    if s[n, neuron.T] != t:
         u, i = _at(n, t, memory)
-        s[neuron.T], s[neuron.U], s[neuron.CURRENT] = t, u, i
-        if u < memory.p[n, neuron.TH] and t >= s[neuron.BLIND]:
-            s[neuron.ARMED] = 1.0
-    s[neuron.CURRENT] += weight
+        s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT] = t, u, i
+        if u < memory.p[n, neuron.TH] and t >= s[n, neuron.BLIND]:
+            s[n, neuron.ARMED] = 1.0
+    s[n, neuron.CURRENT] += weight
 
 
 @njit_inlined
