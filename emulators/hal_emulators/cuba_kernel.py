@@ -18,6 +18,7 @@ from ._jit import njit, njit_inlined
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 DONE, SPIKES_FULL, QUEUE_FULL = range(3)
 EVENT, SPIKES = range(2)
 PENDING = 0
@@ -51,7 +52,7 @@ class Memory(NamedTuple):
     counts: I64
     """PENDING: packets in the queue."""
     touched: I64
-    mark: NDArray[np.bool_]
+    mark: Flags
 
 
 class Output(NamedTuple):
@@ -147,30 +148,28 @@ def _pop(memory: Memory) -> int:
 
 
 @njit_inlined
-def _replan(n: int, memory: Memory) -> None:
-    s, p = memory.s, memory.p
+def _replan(n: int, p: F64, s: F64, heap: I64, place: I64, whens: F64) -> None:
     armed = s[n, neuron.ARMED] != 0.0
     when, s[n, neuron.NEXT_I], armed = neuron.plan(
         s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT], s[n, neuron.HELD], s[n, neuron.BLIND], armed,
         p[n, neuron.TH], p[n, neuron.TAU], p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND],
     )  # fmt: skip
     s[n, neuron.ARMED] = 1.0 if armed else 0.0
-    if memory.when[n] != when:
-        memory.when[n] = when
-        _sift(memory.heap, memory.place, memory.when, n)
+    if whens[n] != when:
+        whens[n] = when
+        _sift(heap, place, whens, n)
 
 
 @njit
 def plan_all(memory: Memory) -> None:
     """After a reset."""
     for n in range(memory.s.shape[0]):
-        _replan(n, memory)
+        _replan(n, memory.p, memory.s, memory.heap, memory.place, memory.when)
 
 
 @njit_inlined
-def _at(n: int, t: float, memory: Memory) -> tuple[float, float]:
+def _at(n: int, t: float, p: F64, s: F64) -> tuple[float, float]:
     """(u, I) of a neuron at t, before which nothing happens to it."""
-    s, p = memory.s, memory.p
     return neuron.flow(
         s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT], s[n, neuron.HELD], t,
         p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND],
@@ -194,46 +193,61 @@ def _fire(n: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None
     s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT] = t, p[n, neuron.RESET], i
     s[n, neuron.HELD], s[n, neuron.BLIND] = t + p[n, neuron.HOLD], t + p[n, neuron.REF]
     s[n, neuron.ARMED] = 1.0 if p[n, neuron.RESET] < p[n, neuron.TH] else 0.0
-    _replan(n, memory)
+    _replan(n, p, s, memory.heap, memory.place, memory.when)
     _send(wiring.n_inputs + n, t, wiring, memory)
 
 
 @njit_inlined
-def _reach(n: int, t: float, weight: float, memory: Memory) -> None:
+def _reach(n: int, t: float, weight: float, p: F64, s: F64) -> None:
     """A current jumps."""
-    s = memory.s
     if s[n, neuron.T] != t:
-        u, i = _at(n, t, memory)
+        u, i = _at(n, t, p, s)
         s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT] = t, u, i
-        if u < memory.p[n, neuron.TH] and t >= s[n, neuron.BLIND]:
+        if u < p[n, neuron.TH] and t >= s[n, neuron.BLIND]:
             s[n, neuron.ARMED] = 1.0
     s[n, neuron.CURRENT] += weight
 
 
+@njit
+def _packet(
+    t: float, first: int, last: int, target: I64, weight: F64, p: F64, s: F64, touched: I64, mark: Flags, n_touched: int
+) -> int:
+    """The synapses first..last act; how many neurons have been touched then."""
+    for k in range(first, last):
+        n = target[k]
+        _reach(n, t, weight[k], p, s)
+        if not mark[n]:
+            mark[n] = True
+            touched[n_touched] = n
+            n_touched += 1
+    return n_touched
+
+
+@njit
+def _replan_all(touched: I64, mark: Flags, p: F64, s: F64, heap: I64, place: I64, when: F64) -> None:
+    for n in touched:
+        mark[n] = False
+        _replan(n, p, s, heap, place, when)
+
+
 @njit_inlined
 def _arrivals(t: float, wiring: Wiring, memory: Memory) -> None:
-    """All that arrives at t."""
-    n_touched = 0
+    """All that arrives at t. Loops over neurons take plain arrays: references of all in a tuple would be counted."""
+    n = 0
     while memory.counts[PENDING] > 0 and memory.queue_t[0] == t:
         packet = _pop(memory)
-        for k in range(wiring.synapse_ptr[packet], wiring.synapse_ptr[packet + 1]):
-            n = wiring.target[k]
-            _reach(n, t, wiring.weight[k], memory)
-            if not memory.mark[n]:
-                memory.mark[n] = True
-                memory.touched[n_touched] = n
-                n_touched += 1
-    for k in range(n_touched):
-        n = memory.touched[k]
-        memory.mark[n] = False
-        _replan(n, memory)
+        n = _packet(
+            t, wiring.synapse_ptr[packet], wiring.synapse_ptr[packet + 1], wiring.target, wiring.weight,
+            memory.p, memory.s, memory.touched, memory.mark, n,
+        )  # fmt: skip
+    _replan_all(memory.touched[:n], memory.mark, memory.p, memory.s, memory.heap, memory.place, memory.when)
 
 
 @njit
 def values_at(neurons: I64, which: int, t: float, memory: Memory, trace: F64) -> None:
     """U or I of some neurons, into `trace`; nothing is disturbed."""
     for k in range(neurons.size):
-        u, i = _at(neurons[k], t, memory)
+        u, i = _at(neurons[k], t, memory.p, memory.s)
         trace[k] = u if which == neuron.U else i
 
 
