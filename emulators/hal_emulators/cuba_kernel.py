@@ -108,11 +108,10 @@ def _sift(heap: I64, place: I64, when: F64, item: int) -> None:
 
 
 @njit
-def _push(t: float, packet: int, memory: Memory) -> None:
+def _push(t: float, packet: int, times: F64, packets: I64, counts: I64) -> None:
     """A packet that will arrive at t; there is room."""
-    times, packets = memory.queue_t, memory.queue_packet
-    at = memory.counts[PENDING]
-    memory.counts[PENDING] = at + 1
+    at = counts[PENDING]
+    counts[PENDING] = at + 1
     while at > 0:
         above = (at - 1) >> 1
         if times[above] < t or (times[above] == t and packets[above] <= packet):
@@ -123,12 +122,11 @@ def _push(t: float, packet: int, memory: Memory) -> None:
 
 
 @njit
-def _pop(memory: Memory) -> int:
+def _pop(times: F64, packets: I64, counts: I64) -> int:
     """The packet that arrives first."""
-    times, packets = memory.queue_t, memory.queue_packet
     first = packets[0]
-    last = memory.counts[PENDING] - 1
-    memory.counts[PENDING] = last
+    last = counts[PENDING] - 1
+    counts[PENDING] = last
     t, packet, at = times[last], packets[last], 0
     while True:
         below = 2 * at + 1
@@ -179,7 +177,7 @@ def _at(n: int, t: float, p: F64, s: F64) -> tuple[float, float]:
 @njit_inlined
 def _send(source: int, t: float, wiring: Wiring, memory: Memory) -> None:
     for packet in range(wiring.packet_ptr[source], wiring.packet_ptr[source + 1]):
-        _push(t + wiring.packet_delay[packet], packet, memory)
+        _push(t + wiring.packet_delay[packet], packet, memory.queue_t, memory.queue_packet, memory.counts)
 
 
 @njit_inlined
@@ -235,7 +233,7 @@ def _arrivals(t: float, wiring: Wiring, memory: Memory) -> None:
     """All that arrives at t. Loops over neurons take plain arrays: references of all in a tuple would be counted."""
     n = 0
     while memory.counts[PENDING] > 0 and memory.queue_t[0] == t:
-        packet = _pop(memory)
+        packet = _pop(memory.queue_t, memory.queue_packet, memory.counts)
         n = _packet(
             t, wiring.synapse_ptr[packet], wiring.synapse_ptr[packet + 1], wiring.target, wiring.weight,
             memory.p, memory.s, memory.touched, memory.mark, n,
