@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import replay_brainscales2
 import replay_dynapcnn
 import replay_dynapse2_alloc
 import replay_dynapse2_bias
@@ -29,6 +30,7 @@ from comparison import Comparison, UnreadableError
 from hal.errors import HalError
 
 FORMATS = (
+    replay_brainscales2,
     replay_dynapcnn,
     replay_nir,
     replay_loihi,

@@ -20,12 +20,17 @@ LOIHI = (
     "accounting", "accounting_random", "activation_profile", "discretize",
 )  # fmt: skip
 DYNAPSE2 = ("bias_generator", "quant_n8_normal", "quant_n32_normal", "quant_n40_2core")
+BRAINSCALES2 = (
+    "ff_4_10_3", "graze_tau1", "graze_tau2", "lif1_tau1", "lif1_tau2", "rec_4_6", "ties_identical", "ties_inputs_8ns",
+    "truncation", "yinyang_5_120_3",
+)  # fmt: skip
 FILES = [
     *sorted((*HERE.glob("nir/*.npz"), *HERE.glob("nir/bad/*.nir"), *HERE.glob("dynapcnn/*.npz"))),
     *(HERE / "loihi" / f"{name}.npz" for name in LOIHI),
     *sorted(HERE.glob("dynapse2/alloc_*.npz")),
     *(HERE / "dynapse2" / f"{name}.npz" for name in DYNAPSE2),
     *sorted(HERE.glob("dynapse2/dyn_*.npz")),
+    *(HERE / "brainscales2" / f"{name}.npz" for name in BRAINSCALES2),
     HERE / "events" / "dvs.csv",
     HERE / "events" / "dvs_tonic_dtype.npy",
 ]
@@ -40,7 +45,7 @@ def test_all_files_are_equal() -> None:
     done = run(*FILES)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(FILES)} of {len(FILES)} files equal" in done.stdout
-    assert len(FILES) >= 16 + 13 + 13 + 15 + 4 + 4 + 7 + 2
+    assert len(FILES) >= 16 + 13 + 13 + 15 + 4 + 4 + 7 + 10 + 2
 
 
 @pytest.fixture
@@ -167,6 +172,23 @@ def test_one_more_spike_of_dynapse2_is_a_difference(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "emulator: spike counts: 200 values, 1 differ" in done.stdout
     assert "emulator: imem: 200 values, 1 differ" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["ff_4_10_3", "yinyang_5_120_3"])
+def test_a_spike_of_brainscales2_that_is_late_or_missing_is_a_difference(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "any_name.npz"
+    key = "ref0_time" if name.startswith("ff") else "ref_q_output_time"
+    with np.load(HERE / "brainscales2" / f"{name}.npz") as file:
+        golden = file[key].copy()
+    first = np.argmax(np.isfinite(golden[0]))
+    for change, said in ((1.1e-12, "values, 1 differ"), (np.inf, "sample and neuron of every spike")):
+        times = golden.copy()
+        times[0, first] += change
+        shutil.copy(HERE / "brainscales2" / f"{name}.npz", path)
+        rewrite(path, **{key: times})
+        done = run(path)
+        assert done.returncode == 1
+        assert said in done.stdout
 
 
 XYLO = HERE.parents[1] / "examples" / "third_party" / "hal_xylo" / "tests" / "golden"
