@@ -17,6 +17,7 @@ from hal.probes import feeding
 from hal.recorder import Recorder
 from hal_brainscales2 import silicon
 from hal_brainscales2.config import BrainScaleS2Config
+from hal_brainscales2.limits import COLUMNS
 from hal_brainscales2.options import OpenOptions
 from hal_emulators.cuba import Network, Probe, Result
 
@@ -47,6 +48,10 @@ class BrainScaleS2Device(Device):
         runs = {run.name: (run.first, run.size) for run in mapping.config.populations}
         self._taps = {key: [runs[name] for name in names] for key, names in feeding(mapping).items()}
         self._pace = Pace(FIRST_PIECE, most=1 << 50)
+        config: BrainScaleS2Config = mapping.config
+        first = np.searchsorted(config.circuits.neuron, np.arange(config.size))
+        self._core = config.circuits.circuit[first].astype(np.int64) // COLUMNS
+        self._fan_out = _fan_out(self._network, self._core, self.spec.cores)
         self._now = 0
 
     def _reset(self, mode: Reset) -> None:
@@ -72,6 +77,8 @@ class BrainScaleS2Device(Device):
             result = self._network.run(self._seconds(self._now), times, channel[low:high], wanted)
             pending = result.pending
             self._deliver(result, start_ns, duration_ns, noise, recorder)
+            sources = np.concatenate([channel[low:high], result.neuron + config.n_inputs])
+            recorder.count("synops", self._fan_out[sources].sum(axis=0))
             for probe, (at, values) in zip(sampled, result.traces, strict=True):
                 t = np.clip(np.rint(at * self._speedup * 1e9).astype(np.int64) - start_ns, 0, duration_ns - 1)
                 recorder.sample(probe.node, probe.variable, t, values)
@@ -102,17 +109,22 @@ class BrainScaleS2Device(Device):
                 there |= mine
                 index[mine] -= first
             recorder.emit(key, stamp[there], index[there])
-        core = (
-            self.mapping.config.circuits.circuit[np.searchsorted(self.mapping.config.circuits.neuron, result.neuron)]
-            // 256
-        )
-        recorder.count("events_out", np.bincount(core, minlength=self.spec.cores).astype(np.int64))
-        recorder.count("synops", np.zeros(self.spec.cores, np.int64))
+        spikes = np.bincount(self._core[result.neuron], minlength=self.spec.cores)
+        recorder.count("events_out", spikes.astype(np.int64))
 
     def _count(self, counter: str, core: int, count: int, recorder: Recorder) -> None:
         values = np.zeros(self.spec.cores, np.int64)
         values[core] = count
         recorder.count(counter, values)
+
+
+def _fan_out(network: Network, core: I64, cores: int) -> I64:
+    """(sources, hemispheres): synapses that an event of a source meets."""
+    synapses = network.synapses
+    source = np.repeat(np.arange(synapses.ptr.size - 1), np.diff(synapses.ptr))
+    made = np.zeros((synapses.ptr.size - 1, cores), np.int64)
+    np.add.at(made, (source, core[synapses.target]), 1)
+    return made
 
 
 def _channels(config: BrainScaleS2Config, stimulus: Checked) -> tuple[I64, I64]:

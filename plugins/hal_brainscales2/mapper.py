@@ -39,6 +39,8 @@ LEAK: Final = 80.0
 """CADC LSB, as in all of the vendor's examples."""
 THRESHOLD: Final = 150.0
 """CADC LSB, of the vendor's yin-yang example, where the distance to the leak is largest."""
+GRID_NS: Final = 8
+"""Of the chip's time stamps."""
 SCALE: Final = 58.0
 """Integer weight per distance of threshold and leak (jaxsnn 0.3.0's example)."""
 RESET: Final = (50.0, 160.0)
@@ -73,7 +75,7 @@ class BrainScaleS2Mapper(Mapper):
         if notes.refused:
             return Plan(findings=notes.findings)
         cells = reader.cells
-        speedup = _speedup(cells, options, notes)
+        speedup = _speedup(reader, options)
         recorded = {p.source for p in model.projections() if p.target in model.outputs}
         recorded |= {probe.node for probe in record}
         try:
@@ -151,8 +153,9 @@ def _allocated(
 # --- time -------------------------------------------------------------------------------------------------------------
 
 
-def _speedup(cells: list[Cells], options: MapOptions, notes: Notes) -> float:
+def _speedup(reader: Reader, options: MapOptions) -> float:
     """As given, or chosen; what it leaves outside the chip's ranges is told."""
+    cells, notes = reader.cells, reader.notes
     tau_mem, tau_syn = (np.concatenate([getattr(c, name) for c in cells]) for name in ("tau_mem", "tau_syn"))
     speedup = options.speedup or scale.choose(tau_mem, tau_syn)
     for excess in scale.excesses(tau_mem, tau_syn, speedup):
@@ -164,6 +167,11 @@ def _speedup(cells: list[Cells], options: MapOptions, notes: Notes) -> float:
         else:
             hint = "another speedup, or time constants that lie closer together"
             notes.refuse(name, taus, "no calibration reaches it", wanted, limit, hint)
+    dt_ns = reader.dt_ns
+    if dt_ns is not None and dt_ns / speedup < GRID_NS:
+        reason = f"at a speedup of {speedup:g} a step is less than the {GRID_NS} ns of the chip's time stamps"
+        hint = "shorter time constants against the step, or longer steps"
+        notes.refuse(cells[0].name, "tau_mem", reason, f"{dt_ns / speedup:.3g} ns", f"{GRID_NS} ns", hint)
     notes.say("note", "", "speedup", "one s of the chip stands for so many s of the model", None, f"{speedup:g}")
     return speedup
 
