@@ -20,6 +20,7 @@ from hal_brainscales2.config import BrainScaleS2Config
 from hal_brainscales2.limits import COLUMNS
 from hal_brainscales2.options import OpenOptions
 from hal_emulators.cuba import Network, Probe, Result
+from hal_emulators.link import Link
 
 I64 = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -45,6 +46,9 @@ class BrainScaleS2Device(Device):
     def _load(self, mapping: Mapping) -> None:
         self._network = silicon.network(mapping.config, self.options)
         self._speedup = mapping.speedup
+        service = self.options.link_event_s or 0.0
+        self._links = tuple(Link(service, self.options.link_capacity) for _ in range(2))
+        self._late = np.zeros(0), np.zeros(0, np.int64)
         runs = {run.name: (run.first, run.size) for run in mapping.config.populations}
         self._taps = {key: [runs[name] for name in names] for key, names in feeding(mapping).items()}
         self._pace = Pace(FIRST_PIECE, most=1 << 50)
@@ -56,6 +60,9 @@ class BrainScaleS2Device(Device):
 
     def _reset(self, mode: Reset) -> None:
         self._network.reset()
+        for link in self._links:
+            link.reset()
+        self._late = np.zeros(0), np.zeros(0, np.int64)
         self._now = 0
 
     def _seconds(self, ns: Any) -> Any:
@@ -72,12 +79,12 @@ class BrainScaleS2Device(Device):
         wanted = [Probe(p.variable, _rows(config, p), self._seconds(int(p.every_ns or 1))) for p in sampled]
         for start, length in self._pace.pieces(duration_ns):
             low, high = np.searchsorted(when, (start, start + length))
-            times = self._seconds(when[low:high] + start_ns)
             self._now = start_ns + start + length
-            result = self._network.run(self._seconds(self._now), times, channel[low:high], wanted)
-            pending = result.pending
+            times, sent = self._sent(when[low:high] + start_ns, channel[low:high], start_ns, duration_ns, recorder)
+            result = self._network.run(self._seconds(self._now), times, sent, wanted)
+            pending = result.pending + self._late[0].size
             self._deliver(result, start_ns, duration_ns, noise, recorder)
-            sources = np.concatenate([channel[low:high], result.neuron + config.n_inputs])
+            sources = np.concatenate([sent, result.neuron + config.n_inputs])
             recorder.count("synops", self._fan_out[sources].sum(axis=0))
             for probe, (at, values) in zip(sampled, result.traces, strict=True):
                 t = np.clip(np.rint(at * self._speedup * 1e9).astype(np.int64) - start_ns, 0, duration_ns - 1)
@@ -90,11 +97,37 @@ class BrainScaleS2Device(Device):
                 values = self._network.state(probe.variable)[_rows(config, probe)]
                 recorder.sample(probe.node, probe.variable, np.array([duration_ns - 1]), values[None, :])
 
+    def _sent(
+        self, when: I64, channel: I64, start_ns: int, duration_ns: int, recorder: Recorder
+    ) -> tuple[Floats, I64]:
+        """Times on the chip (s since the reset) and channels of events that came over the link by now.
+
+        What is still on the link waits for the next piece; what finds it full is counted.
+        """
+        passed = self._links[0].send(self._seconds(when))
+        lost = when[~passed.kept]
+        if lost.size:
+            self._count("dropped", 0, lost.size, recorder)
+            low, high = (int(np.clip(t - start_ns, 0, duration_ns)) for t in (lost[0], lost[-1]))
+            recorder.interval("dropped", 0, low, high)
+        t = np.concatenate([self._late[0], passed.t[passed.kept]])
+        index = np.concatenate([self._late[1], channel[passed.kept]])
+        there = t < self._seconds(self._now)
+        self._late = t[~there], index[~there]
+        return t[there], index[there]
+
     def _deliver(
         self, result: Result, start_ns: int, duration_ns: int, noise: np.random.Generator, recorder: Recorder
     ) -> None:
         """One piece's spikes, as the host stamps them."""
-        t = result.t
+        passed = self._links[1].send(result.t)
+        if not passed.kept.all():
+            lost = result.t[~passed.kept] * self._speedup * 1e9 - start_ns
+            self._count("dropped", 1, lost.size, recorder)
+            low, high = (int(np.clip(x, 0, duration_ns)) for x in (lost[0], lost[-1]))
+            recorder.interval("dropped", 1, low, high)
+        # stamps are made on the chip: waiting does not change them
+        t, neuron = result.t[passed.kept], result.neuron[passed.kept]
         if self.options.offset_s or self.options.jitter_s:
             t = t + (self.options.offset_s or 0.0) + noise.normal(0.0, self.options.jitter_s or 0.0, t.size)
         if self.options.stamps:
@@ -103,9 +136,9 @@ class BrainScaleS2Device(Device):
         stamp = np.floor(t * self._speedup * 1e9 * (1 + 1e-15)).astype(np.int64) - start_ns
         stamp = np.clip(stamp, 0, duration_ns - 1)
         for key, ranges in self._taps.items():
-            there, index = np.zeros(stamp.size, bool), result.neuron.copy()
+            there, index = np.zeros(stamp.size, bool), neuron.copy()
             for first, size in ranges:
-                mine = (result.neuron >= first) & (result.neuron < first + size)
+                mine = (neuron >= first) & (neuron < first + size)
                 there |= mine
                 index[mine] -= first
             recorder.emit(key, stamp[there], index[there])

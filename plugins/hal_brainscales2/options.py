@@ -81,4 +81,10 @@ class OpenOptions(config.OpenOptions):
         None, doc="relative spread of time constants, weights, thresholds; 0.05 is an assumption", minimum=0,
         maximum=0.5,
     )  # fmt: skip
+    link_event_s: float | None = setting(
+        None, doc="time an event takes on the link, each way; chip and mock: 8e-9, a word", unit="s", minimum=0, maximum=1e-3
+    )
+    link_capacity: int = setting(
+        1024, doc="events that can wait for the link, each way; more are lost (assumption)", minimum=1, maximum=1 << 24
+    )
     chip_seed: int = setting(0, doc="the individual: whose spread", minimum=0, maximum=2**63 - 1)

@@ -33,6 +33,7 @@ CAPABILITIES = frozenset(
         "reset.config",
         "map.adopt",
         "map.edit",
+        "overload.report",
     }
 )
 

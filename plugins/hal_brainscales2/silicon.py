@@ -19,9 +19,9 @@ from hal_emulators.cuba import Network, Neurons, Synapses
 Floats = NDArray[np.float64]
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
-    "ideal": {"stamps": False, "offset_s": 0.0, "jitter_s": 0.0, "spread": 0.0},
-    "chip": {"stamps": True, "offset_s": 0.0, "jitter_s": 0.0, "spread": 0.0},
-    "mock": {"stamps": True, "offset_s": 1e-7, "jitter_s": 1e-7, "spread": 0.0},
+    "ideal": {"stamps": False, "offset_s": 0.0, "jitter_s": 0.0, "spread": 0.0, "link_event_s": 0.0},
+    "chip": {"stamps": True, "offset_s": 0.0, "jitter_s": 0.0, "spread": 0.0, "link_event_s": 8e-9},
+    "mock": {"stamps": True, "offset_s": 1e-7, "jitter_s": 1e-7, "spread": 0.0, "link_event_s": 8e-9},
 }
 
 
