@@ -1,0 +1,1 @@
+"""BrainScaleS-2: accelerated analog neurons, continuous in time."""
