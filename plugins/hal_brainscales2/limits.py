@@ -214,4 +214,4 @@ def node_exists(source: int, output: int) -> bool:
         return own and output % BUSES == background % BUSES
     if source >= EVENT_OUTPUTS:
         return not to_host or output % BUSES == source - EVENT_OUTPUTS
-    return output % BUSES == event_bus(source)
+    return bool(output % BUSES == event_bus(source))

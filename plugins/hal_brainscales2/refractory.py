@@ -159,6 +159,14 @@ def _realised(
         text = f"holdoff time: {what}; neurons on the fast clock hold off for one cycle"
         warnings = (*warnings, Finding(text, tuple(lost.tolist())))
     return Refractory(
-        counter, code, fast, *scales, counter * period, np.maximum(counter - cycles, 0) * period, cycles * period,
-        tuple(warnings), tuple(errors),
-    )  # fmt: skip
+        counter=counter,
+        holdoff_code=code,
+        fast=fast,
+        fast_scale=scales[0],
+        slow_scale=scales[1],
+        time_s=counter * period,
+        reset_s=np.maximum(counter - cycles, 0) * period,
+        holdoff_s=cycles * period,
+        warnings=tuple(warnings),
+        errors=tuple(errors),
+    )

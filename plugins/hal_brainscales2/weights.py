@@ -20,8 +20,7 @@ ROUNDINGS: tuple[Rounding, ...] = ("even", "away")
 
 @attrs.frozen(eq=False)
 class Quantised:
-    """hw: integers in the shape of the weights. clipped: how many were beyond the limit; zeroed: how many others than 0
-    became 0."""
+    """hw: integers in the shape of the weights. clipped: how many were beyond the limit; zeroed: how many became 0."""
 
     hw: Ints
     clipped: int
