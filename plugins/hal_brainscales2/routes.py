@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from hal_brainscales2.limits import (
     BUSES,
     CIRCUITS,
+    CROSSBAR_INPUTS,
+    CROSSBAR_OUTPUTS,
     DRIVERS_PER_BUS,
     EVENT_OUTPUTS,
     HEMISPHERES,
@@ -38,6 +40,8 @@ from hal_brainscales2.placement import Placement
 from hal_brainscales2.routing import Tables
 
 Ints = NDArray[Any]
+NODES = np.array([[node_exists(k, output) for output in range(CROSSBAR_OUTPUTS)] for k in range(CROSSBAR_INPUTS)])
+"""(20, 12): the nodes there are."""
 
 
 @attrs.frozen
@@ -125,9 +129,8 @@ def verify(placement: Placement, registers: Tables) -> Heard:
 
 def passes(registers: Tables, entry: Ints, label: Ints, output: int) -> Ints:
     """Which events, by input of the crossbar and label, an output of the crossbar gets."""
-    there = np.array([node_exists(int(k), output) for k in entry], bool)
     mask, target = registers.crossbar_mask[entry, output], registers.crossbar_target[entry, output]
-    return np.flatnonzero(there & ((label & (2**LABEL_BITS - 1) & mask) == target))
+    return np.flatnonzero(NODES[entry, output] & ((label & (2**LABEL_BITS - 1) & mask) == target))
 
 
 def _events(placement: Placement, registers: Tables) -> tuple[Ints, Ints, Ints, list[str]]:

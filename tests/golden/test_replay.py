@@ -20,12 +20,14 @@ LOIHI = (
     "accounting", "accounting_random", "activation_profile", "discretize",
 )  # fmt: skip
 DYNAPSE2 = ("bias_generator", "quant_n8_normal", "quant_n32_normal", "quant_n40_2core")
+BRAINSCALES2_RULES = ("refractory", "weights")
 FILES = [
     *sorted((*HERE.glob("nir/*.npz"), *HERE.glob("nir/bad/*.nir"), *HERE.glob("dynapcnn/*.npz"))),
     *(HERE / "loihi" / f"{name}.npz" for name in LOIHI),
     *sorted(HERE.glob("dynapse2/alloc_*.npz")),
     *(HERE / "dynapse2" / f"{name}.npz" for name in DYNAPSE2),
     *sorted(HERE.glob("dynapse2/dyn_*.npz")),
+    *(HERE / "brainscales2" / f"{name}.npz" for name in BRAINSCALES2_RULES),
     HERE / "events" / "dvs.csv",
     HERE / "events" / "dvs_tonic_dtype.npy",
 ]
@@ -40,7 +42,7 @@ def test_all_files_are_equal() -> None:
     done = run(*FILES)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(FILES)} of {len(FILES)} files equal" in done.stdout
-    assert len(FILES) >= 16 + 13 + 13 + 15 + 4 + 4 + 7 + 2
+    assert len(FILES) >= 16 + 13 + 13 + 15 + 4 + 4 + 7 + 2 + 2
 
 
 @pytest.fixture
