@@ -250,7 +250,7 @@ def test_a_weight_of_200_takes_four_rows_and_leaves_11_in_three() -> None:
 
 
 def test_columns_are_spread_where_in_order_they_do_not_fit() -> None:
-    # 64 neurons in order share two buses: 40 of either sign each would do, 64 rows do not
+    # in order, 40 neurons share two buses, whose rows do not do
     weights = np.where(np.arange(40)[:, None] < 20, 5, -5) * np.ones((40, 2), int)
     net = Network(
         0,
@@ -261,6 +261,17 @@ def test_columns_are_spread_where_in_order_they_do_not_fit() -> None:
     hears_what_it_should(net, made)
     assert made.spread
     assert not allocate(net, search=False).fits
+
+
+def test_no_more_is_moved_than_must_be() -> None:
+    net = Network(
+        25,
+        (Population(120), Population(3), Population(5)),
+        (matrix(EXTERNAL, 0, signed(25, 120)), matrix(0, 1, signed(120, 3)), matrix(1, 2, signed(3, 5))),
+    )
+    made = allocate(net, dense=True)
+    hears_what_it_should(net, made)
+    assert made.moved == (1,)
 
 
 def test_many_populations_are_moved_one_at_a_time() -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from hal_brainscales2.allocator import Allocation, allocate
-from hal_brainscales2.limits import node_exists
+from hal_brainscales2.limits import external_input, node_exists
 from hal_brainscales2.network import EXTERNAL, Network, Population, matrix
 from hal_brainscales2.placement import Placement
-from hal_brainscales2.routes import verify
+from hal_brainscales2.routes import passes, verify
 from hal_brainscales2.routing import Tables, around
 
 
@@ -96,7 +96,38 @@ def test_only_nodes_that_exist_are_set_and_only_those_that_are_used(made: Alloca
     assert all(node_exists(*node) for node in opened.tolist())
     net = Network(0, (Population(3, recorded=False),), ())
     _, silent = parts(allocate(net))
-    assert not (silent.crossbar_target == silent.crossbar_mask).any()
+    assert not ((silent.crossbar_target & ~silent.crossbar_mask) == 0).any()
+
+
+def test_a_node_that_the_crossbar_does_not_have_passes_nothing(made: Allocation) -> None:
+    placement, tables = parts(made)
+    mask, target = tables.crossbar_mask.copy(), tables.crossbar_target.copy()
+    missing = np.array([[not node_exists(k, output) for output in range(12)] for k in range(20)])
+    mask[missing] = target[missing] = 0
+    # a driver on bus 1 that would take everything
+    group, labels = tables.driver_group.copy(), tables.label.copy()
+    weight, sign = tables.weight.copy(), tables.row_sign.copy()
+    group[0, 1], sign[0, 2], weight[0, 2, 0], labels[0, 2, 0] = 0, 1, 50, tables.neuron_label[1] & 63
+    changed = attrs.evolve(
+        tables,
+        crossbar_mask=mask,
+        crossbar_target=target,
+        driver_group=group,
+        row_sign=sign,
+        weight=weight,
+        label=labels,
+    )
+    assert verify(placement, changed).excitation.max() < 50
+
+
+def test_external_events_go_exactly_where_they_are_heard() -> None:
+    populations = (Population(1, hemisphere=0), Population(1, hemisphere=1))
+    drive = (matrix(EXTERNAL, 0, np.array([[1], [0], [1]])), matrix(EXTERNAL, 1, np.array([[0], [1], [1]])))
+    _, tables = parts(allocate(Network(3, populations, drive)))
+    entry = external_input(tables.event_label >> 14)
+    assert tables.event_source.tolist() == [0, 1, 2]
+    heard = [passes(tables, entry, tables.event_label, output).tolist() for output in range(12)]
+    assert heard == [[0, 2], [], [], [], [1, 2], *[[]] * 7]
 
 
 def test_the_smallest_selectable_set_around_labels() -> None:
