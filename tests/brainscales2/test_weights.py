@@ -25,6 +25,8 @@ def test_what_was_clipped_and_what_became_zero_is_counted() -> None:
     made = quantise([1.2, -1.3, 1.0, 0.004, 0.0], 60)
     assert made.hw.tolist() == [63, -63, 60, 0, 0]
     assert (made.clipped, made.zeroed) == (2, 1)
+    # beyond the limit, but by less than rounding takes
+    assert quantise([63.4, -63.4], 1).clipped == 0
     assert quantise([1.2], 60, copies=2).hw.tolist() == [72]
     assert quantise([3], 60, copies=2).hw.tolist() == [126]
 
@@ -56,8 +58,12 @@ def test_200_in_three_rows_leaves_11_and_in_four_none() -> None:
     assert split(np.array([[-200]]), 3).problems[0].startswith("weight -200 at [0, 0]")
 
 
-def test_the_golden_nets_rows() -> None:
+def test_the_golden_nets_weights_and_rows() -> None:
     with np.load(GOLDEN / "yinyang_5_120_3.npz") as file:
+        for floats, integers, copies in (("w1", "hw1_total", 5), ("w2", "hw2", 1)):
+            found = quantise(file[floats], 58, copies=copies)
+            np.testing.assert_array_equal(found.hw, file[integers])
+            assert found.clipped == 0
         made = split(file["hw1_total"])
         np.testing.assert_array_equal(made.rows, file["hw1"])
     assert made.needed == 5
