@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hal_brainscales2.allocator import Allocation, allocate
@@ -113,15 +113,22 @@ def test_rows_of_a_bus_are_those_that_a_count_by_hand_finds(
 
 
 @given(st.integers(0, 128), st.integers(0, 130), st.integers(1, 3))
+@example(27, 32, 3)
 @settings(max_examples=30, deadline=None)
 def test_dense_inputs_fit_exactly_where_the_drivers_left_over_hold_them(n: int, inputs: int, copies: int) -> None:
-    """One hemisphere; each source takes as many drivers as it has copies, none shared."""
+    """One hemisphere; each source takes as many drivers as it has copies, none shared. Columns in order, or spread."""
     size = max(n, 1)
     recurrent = (matrix(0, 0, np.ones((size, size), int)),) if n else ()
     drive = matrix(EXTERNAL, 0, np.ones((inputs, size), int), copies=copies)
-    made = allocate(Network(inputs, (Population(size, hemisphere=0),), (*recurrent, drive)), dense=True)
-    taken = [max(min(n - 32 * bus, 32), 0) for bus in range(4)]
-    assert made.fits == (inputs <= sum((32 - drivers) // copies for drivers in taken))
+    net = Network(inputs, (Population(size, hemisphere=0),), (*recurrent, drive))
+    in_order = [max(min(n - 32 * bus, 32), 0) for bus in range(4)]
+    spread = [n // 4 + (bus < n % 4) for bus in range(4)]
+    room = [sum((32 - drivers) // copies for drivers in taken) for taken in (in_order, spread)]
+    assert allocate(net, dense=True, search=False).fits == (inputs <= room[0])
+    made = allocate(net, dense=True)
+    assert made.fits == (inputs <= max(room))
+    if made.fits:
+        assert made.spread == (inputs > room[0])
 
 
 # --- the sheet's worked limits and behaviours -----------------------------------------------------------------------
