@@ -97,9 +97,7 @@ class BrainScaleS2Device(Device):
                 values = self._network.state(probe.variable)[_rows(config, probe)]
                 recorder.sample(probe.node, probe.variable, np.array([duration_ns - 1]), values[None, :])
 
-    def _sent(
-        self, when: I64, channel: I64, start_ns: int, duration_ns: int, recorder: Recorder
-    ) -> tuple[Floats, I64]:
+    def _sent(self, when: I64, channel: I64, start_ns: int, duration_ns: int, recorder: Recorder) -> tuple[Floats, I64]:
         """Times on the chip (s since the reset) and channels of events that came over the link by now.
 
         What is still on the link waits for the next piece; what finds it full is counted.

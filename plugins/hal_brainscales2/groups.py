@@ -148,7 +148,7 @@ def _of_external(
     order = np.argsort(source, kind="stable")
     ptr = np.searchsorted(source[order], np.arange(n_external + 1))
     shape = (HEMISPHERES, SIGNS, COLUMNS)
-    room = _Room(groups, [made.drivers() for made in groups], share)
+    room = _Room(groups, share)
     for s in range(n_external):
         here = place[order[ptr[s] : ptr[s + 1]]]
         more = np.bincount(here, minlength=int(np.prod(shape))).reshape(shape)
@@ -170,58 +170,53 @@ def _only(more: Ints, hemisphere: int) -> Ints:
     return part
 
 
-@attrs.define(eq=False)
 class _Room:
-    """Where a source can go. drivers: (2 hemispheres,) of each group as it is."""
+    """Where a source can go.
 
-    groups: list[Group]
-    drivers: list[Ints]
-    share: bool
+    taken: (4 buses, 2 hemispheres) drivers. open: groups that take external sources and have labels left, by bus.
+    """
 
-    def open(self, made: Group) -> bool:
-        """Whether a group takes one external source more."""
-        return made.labels < LABELS and (self.share or not made.outputs)
-
-    def taken(self) -> Ints:
-        """(4 buses, 2 hemispheres): drivers."""
-        taken = np.zeros((BUSES, HEMISPHERES), np.int64)
-        for made, drivers in zip(self.groups, self.drivers, strict=True):
-            taken[made.bus] += drivers
-        return taken
+    def __init__(self, groups: list[Group], share: bool) -> None:
+        self.groups = groups
+        self.taken = np.zeros((BUSES, HEMISPHERES), np.int64)
+        self.open: list[list[int]] = [[] for _ in range(BUSES)]
+        for k, made in enumerate(groups):
+            self.taken[made.bus] += made.drivers()
+            if made.labels < LABELS and (share or not made.outputs):
+                self.open[made.bus].append(k)
 
     def home(self, more: Ints) -> int | None:
         """The first group, bus by bus, that has room for a source; a new one where none has."""
-        taken = self.taken()
-        for k, made in sorted(enumerate(self.groups), key=lambda item: item[1].bus):
-            if self.open(made) and _fits(taken[made.bus] - self.drivers[k] + made.drivers(more), more):
-                return k
-        fresh = Group(0, (), 0).drivers(more)
-        for bus in np.argsort(taken.sum(axis=1), kind="stable").tolist():
-            if _fits(taken[bus] + fresh, more):
-                return self.new(bus)
-        return None
+        where = np.flatnonzero(more.any(axis=(1, 2)))
+        for bus, groups in enumerate(self.open):
+            for k in groups:
+                made = self.groups[k]
+                drivers = self.taken[bus] - made.drivers() + made.drivers(more)
+                if (drivers[where] <= DRIVERS_PER_BUS).all():
+                    return k
+        fresh = self.taken + Group(0, (), 0).drivers(more)
+        fits = (fresh[:, where] <= DRIVERS_PER_BUS).all(axis=1)
+        if not fits.any():
+            return None
+        return self.new(int(np.argmin(np.where(fits, self.taken.sum(axis=1), self.taken.sum() + 1))))
 
     def last_resort(self, more: Ints) -> int:
         """Where a source does least harm that fits nowhere, so that the report can say how much is lacking."""
-        bus = int(np.argmin(self.taken()[:, more.any(axis=(1, 2))].sum(axis=1)))
-        for k, made in enumerate(self.groups):
-            if made.bus == bus and self.open(made):
-                return k
-        return self.new(bus)
+        bus = int(np.argmin(self.taken[:, more.any(axis=(1, 2))].sum(axis=1)))
+        return self.open[bus][0] if self.open[bus] else self.new(bus)
 
     def new(self, bus: int) -> int:
         """An empty group."""
         self.groups.append(Group(bus, (), 0))
-        self.drivers.append(np.zeros(HEMISPHERES, np.int64))
+        self.open[bus].append(len(self.groups) - 1)
         return len(self.groups) - 1
 
     def add(self, group: int, more: Ints, event: int) -> None:
         """An event with its synapses."""
-        self.groups[group].synapses += more
-        self.groups[group].events.append(event)
-        self.drivers[group] = self.groups[group].drivers()
-
-
-def _fits(drivers: Ints, more: Ints) -> bool:
-    """Where the source has synapses, that is."""
-    return bool((drivers[more.any(axis=(1, 2))] <= DRIVERS_PER_BUS).all())
+        made = self.groups[group]
+        before = made.drivers()
+        made.synapses += more
+        made.events.append(event)
+        self.taken[made.bus] += made.drivers() - before
+        if made.labels == LABELS:
+            self.open[made.bus].remove(group)

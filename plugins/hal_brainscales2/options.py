@@ -82,7 +82,11 @@ class OpenOptions(config.OpenOptions):
         maximum=0.5,
     )  # fmt: skip
     link_event_s: float | None = setting(
-        None, doc="time an event takes on the link, each way; chip and mock: 8e-9, a word", unit="s", minimum=0, maximum=1e-3
+        None,
+        doc="time an event takes on the link, each way; chip and mock: 8e-9, a word",
+        unit="s",
+        minimum=0,
+        maximum=1e-3,
     )
     link_capacity: int = setting(
         1024, doc="events that can wait for the link, each way; more are lost (assumption)", minimum=1, maximum=1 << 24

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from hal_brainscales2.limits import BUSES, DRIVERS_PER_BUS, HEMISPHERES, ROW_SELECTS
+from hal_brainscales2.limits import DRIVERS_PER_BUS, HEMISPHERES, ROW_SELECTS
 
 Ints = NDArray[Any]
 FREE = 4
@@ -79,11 +79,9 @@ def _combinations(groups: Sequence[Wanted]) -> Iterator[tuple[tuple[int, ...], .
 
 
 def _options(group: Wanted) -> list[tuple[int, ...]]:
-    """Neurons of the second backend block start with other free bits, to be told from the first by more of them."""
     if not group.outputs:
         return [(select,) for select in range(ALL, -1, -1)]
-    flip = FREE - 1 if min(group.outputs) >= BUSES else 0
-    return [tuple(output * FREE + (low ^ flip) for output in group.outputs) for low in range(FREE)]
+    return [tuple(output * FREE + low for output in group.outputs) for low in range(FREE)]
 
 
 def widest(select: Sequence[int], position: Any) -> Any:

@@ -20,7 +20,10 @@ ROUNDINGS: tuple[Rounding, ...] = ("even", "away")
 
 @attrs.frozen(eq=False)
 class Quantised:
-    """hw: integers in the shape of the weights. clipped: how many were beyond the limit; zeroed: how many became 0."""
+    """hw: integers in the shape of the weights.
+
+    clipped: how many would be other integers without the limit; zeroed: how many others than 0 became 0.
+    """
 
     hw: Ints
     clipped: int
@@ -73,12 +76,16 @@ def quantise(weights: ArrayLike, scale: float, rounding: Rounding = "even", copi
         raise ValueError("; ".join(problems))
     limit = values.dtype.type(MAX_WEIGHT * copies)
     scaled = values * values.dtype.type(scale)
-    held = np.clip(scaled, -limit, limit)
-    half = values.dtype.type(0.5)
-    hw = np.rint(held) if rounding == "even" else np.trunc(held + np.copysign(half, held))
+    hw = _rounded(np.clip(scaled, -limit, limit), rounding)
+    clipped = int(np.count_nonzero(np.abs(_rounded(scaled, rounding)) > limit))
     hw = np.clip(hw, -limit, limit).astype(np.int64)
-    clipped = int(np.count_nonzero(np.abs(scaled) > limit))
     return Quantised(hw, clipped, int(np.count_nonzero((hw == 0) & (values != 0))))
+
+
+def _rounded(values: Any, rounding: Rounding) -> Any:
+    if rounding == "even":
+        return np.rint(values)
+    return np.trunc(values + np.copysign(values.dtype.type(0.5), values))
 
 
 def rows_needed(weight: Any) -> Any:

@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import replay_brainscales2
+import replay_brainscales2_rules
 import replay_dynapcnn
 import replay_dynapse2_alloc
 import replay_dynapse2_bias
@@ -40,6 +41,7 @@ FORMATS = (
     replay_dynapse2_bias,
     replay_dynapse2_quant,
     replay_dynapse2_dynamics,
+    replay_brainscales2_rules,
     replay_events,
 )
 

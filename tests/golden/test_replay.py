@@ -24,6 +24,7 @@ BRAINSCALES2 = (
     "ff_4_10_3", "graze_tau1", "graze_tau2", "lif1_tau1", "lif1_tau2", "rec_4_6", "ties_identical", "ties_inputs_8ns",
     "truncation", "yinyang_5_120_3",
 )  # fmt: skip
+BRAINSCALES2_RULES = ("refractory", "weights")
 FILES = [
     *sorted((*HERE.glob("nir/*.npz"), *HERE.glob("nir/bad/*.nir"), *HERE.glob("dynapcnn/*.npz"))),
     *(HERE / "loihi" / f"{name}.npz" for name in LOIHI),
@@ -31,6 +32,7 @@ FILES = [
     *(HERE / "dynapse2" / f"{name}.npz" for name in DYNAPSE2),
     *sorted(HERE.glob("dynapse2/dyn_*.npz")),
     *(HERE / "brainscales2" / f"{name}.npz" for name in BRAINSCALES2),
+    *(HERE / "brainscales2" / f"{name}.npz" for name in BRAINSCALES2_RULES),
     HERE / "events" / "dvs.csv",
     HERE / "events" / "dvs_tonic_dtype.npy",
 ]
