@@ -131,9 +131,16 @@ class Dynapse2Mapper(Mapper):
     def _individual(self, grid: ChipsConfig) -> Dynapse2Profile:
         """The profile, of the chips of this grid alone, and each row once."""
         given = self.profile or Dynapse2Profile(id="")
-        tables = {name: getattr(given, name) for name in ("denied_tags", "denied_neurons", "denied_cam")}
-        there = {name: np.unique(rows[rows[:, 0] < grid.x.size], axis=0) for name, rows in tables.items()}
-        return attrs.evolve(given, **there)
+
+        def there(rows: Ints) -> Ints:
+            return np.unique(rows[rows[:, 0] < grid.x.size], axis=0)
+
+        return attrs.evolve(
+            given,
+            denied_tags=there(given.denied_tags),
+            denied_neurons=there(given.denied_neurons),
+            denied_cam=there(given.denied_cam),
+        )
 
     def _edit(self, mapping: Mapping, config: Dynapse2Config) -> list[FitRow | Finding]:
         before: Dynapse2Config = mapping.config
