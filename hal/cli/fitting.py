@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from hal.cli import arguments, fitview, resolve
+from hal.cli import arguments, fitview, outputview, resolve
 from hal.cli.failures import FAILED, BadUsageError, note, usage
 from hal.cli.show import Page, print_json
 from hal.errors import DoesNotFitError, HalError
@@ -101,6 +101,7 @@ def map_(given: resolve.ModelArguments, *, seed: int, record: Sequence[str], out
     fitview.title(page, given.model, model, mapping.fit)
     fitview.nodes(page, fitview.verdicts(model, mapping.fit, mapping.fates))
     fitview.placement(page, mapping)
+    outputview.outputs(page, mapping)
     fitview.findings(page, mapping.fit)
     fitview.losses(page, mapping)
     if out is not None:
@@ -110,13 +111,14 @@ def map_(given: resolve.ModelArguments, *, seed: int, record: Sequence[str], out
 
 
 def summary(mapping: Mapping) -> dict[str, Any]:
-    """A mapping as a JSON object, without registers and rows."""
+    """A mapping as a JSON object, without registers, and with the places of the neurons behind Outputs alone."""
     return {
         "device": mapping.device,
         "model": None if mapping.model is None else mapping.model.fingerprint,
         "semantics": None if mapping.model is None else mapping.model.semantics.to_json(),
         "fit": mapping.fit.to_json(),
         "placement": [attrs.asdict(place) for place in fitview.places(mapping)],
+        "outputs_at": outputview.to_json(mapping),
         "fates": [attrs.asdict(fate) for fate in mapping.fates],
         "losses": [
             dict(zip(("node", "parameter", "reason", "count"), row, strict=True)) for row in mapping.losses.summary()

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hal.errors import ConfigError, Problem
+from hal_dynapse2.circuit import KAPPA_N, KAPPA_P, UT, VTH
 from hal_dynapse2.parameters import PARAMETERS
 
 __all__ = [
@@ -201,12 +202,8 @@ def _known(parameters: Iterable[str]) -> None:
 
 # --- what currents stand for ----------------------------------------------------------------------------------------
 
-UT: Final = 25e-3
-"""Thermal voltage, V (rockpool 3.1.0)."""
-KAPPA: Final = (0.75 + 0.66) / 2
-"""Mean of the slope factors of n and p transistors (rockpool 3.1.0)."""
-VTH: Final = 0.7
-"""Threshold voltage of a transistor, V (rockpool 3.1.0)."""
+KAPPA: Final = (KAPPA_N + KAPPA_P) / 2
+"""As the vendor's equations take it."""
 
 
 def time_current(tau: ArrayLike, capacitance: float, *, kappa: float = KAPPA, ut: float = UT) -> Float:

@@ -8,8 +8,7 @@ its current has the area Igain_syn / Itau_syn * Iw * t_pulse, and enters the mem
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import numpy as np
@@ -19,8 +18,8 @@ from hal_dynapse2 import biases, circuit, quantise
 from hal_dynapse2.base_currents import BaseCurrents, round_bases
 from hal_dynapse2.biases import Note, Verdict
 from hal_dynapse2.config import PARAMETERS
-from hal_dynapse2.entries import split
-from hal_dynapse2.parameters import SIMULATOR_NAMES, WEIGHT_PARAMETERS
+from hal_dynapse2.entries import split, within
+from hal_dynapse2.parameters import SIMULATOR_NAMES
 from hal_dynapse2.sets import ParameterSet
 
 Float = NDArray[np.float64]
@@ -90,6 +89,8 @@ def settle(
     areas: Float,
     excites: NDArray[np.bool_],
     forced: NDArray[np.int64],
+    target: NDArray[np.int64],
+    room: NDArray[np.int64],
     *,
     iscale: float | None,
     entries: int,
@@ -97,8 +98,9 @@ def settle(
 ) -> Core:
     """Set a core and choose the masks.
 
-    areas: (synapses,) > 0, thresholds at 1. forced: (synapses,) codes set by hand, -1 for none. iscale: base current
-    per unit of area, None to choose. entries: CAM entries one synapse may take.
+    areas: (synapses,) > 0, thresholds at 1. forced: (synapses,) codes set by hand, -1 for none. target:
+    (synapses,) neurons, of which each has CAM entries room[neuron]. iscale: base current per unit of area, None to
+    choose. entries: CAM entries one synapse may take, where there is room.
     """
     currents = _Currents()
     itau = currents.set("Itau_mem", float(biases.time_current(given.tau_mem, circuit.C_MEM)))
@@ -132,7 +134,7 @@ def settle(
         aim = min(circuit.SPKTHR, strongest / largest) if largest else circuit.SPKTHR
     spkthr = currents.set("Ispkthr", aim)
     unit = per_ampere / spkthr
-    masks, levels, error = _weights(currents, magnitudes, forced, fitted, unit, entries)
+    masks, levels, error = _weights(currents, magnitudes, forced, target, room, fitted, unit, entries)
     drive = currents.set("Idc", given.drive * spkthr / gain) * gain / spkthr if given.drive else 0.0
     if not given.drive:
         currents.set("Idc", 0.0)
@@ -166,6 +168,8 @@ def _weights(
     currents: _Currents,
     magnitudes: Float,
     forced: NDArray[np.int64],
+    target: NDArray[np.int64],
+    room: NDArray[np.int64],
     fitted: quantise.Quantised,
     unit: float,
     entries: int,
@@ -179,8 +183,8 @@ def _weights(
     for k in range(4):
         currents.take(f"Iw_{k}", made, k)
     bases = made.actual * unit
-    parts = split(magnitudes, bases, entries)
-    masks = np.where(forced[:, None] >= 0, 0, parts.codes)
+    parts = within(split(magnitudes, bases, entries).codes, magnitudes, bases, target, room)
+    masks = np.where(forced[:, None] >= 0, 0, parts)
     masks[:, 0] = np.where(forced >= 0, forced, masks[:, 0])
     areas = ((masks[:, :, None] >> np.arange(4)) & 1).sum(axis=1) @ bases
     error = quantise.length(areas - magnitudes) / quantise.length(magnitudes)
@@ -208,20 +212,3 @@ def _notes(currents: _Currents, given: ParameterSet) -> tuple[Note, ...]:
     off = {SIMULATOR_NAMES[name] for name in OFF if name != "Idc" or not given.drive}
     notes = [note for made in currents.entries.values() for note in made.notes]
     return tuple(note for note in notes if note.parameter not in off or note.verdict is not Verdict.ZERO)
-
-
-def base_currents(coarse: NDArray[np.integer[Any]], fine: NDArray[np.integer[Any]]) -> Float:
-    """(c, 4) A of cores' base currents, from their registers."""
-    return np.stack([_actual(name, coarse, fine) for name in WEIGHT_PARAMETERS], axis=-1)
-
-
-def _actual(name: str, coarse: NDArray[np.integer[Any]], fine: NDArray[np.integer[Any]]) -> Float:
-    at = PARAMETERS.index(name)
-    return biases.actual(name, coarse[:, at], fine[:, at])
-
-
-def realised(
-    coarse: NDArray[np.integer[Any]], fine: NDArray[np.integer[Any]], names: Sequence[str]
-) -> dict[str, Float]:
-    """(c,) A of cores' currents by the names of the equations, from their registers."""
-    return {name: _actual(SIMULATOR_NAMES[name], coarse, fine) for name in names}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hal.config import array, setting
 from hal.errors import Problem
+from hal_dynapse2 import biases
 from hal_dynapse2.limits import (
     CAM_ENTRIES,
     CORES,
@@ -170,6 +171,14 @@ class CoresConfig:
     def place(self) -> NDArray[np.int64]:
         """(c,) number of the core over all chips."""
         return self.chip.astype(np.int64) * CORES + self.core
+
+    def realised(self) -> NDArray[np.float64]:
+        """(c, parameters) A: what the bias generator really gives; nan where no factor is published."""
+        made = np.full(self.coarse.shape, np.nan)
+        for column, (name, scale) in enumerate(CORE_PARAMETERS.items()):
+            if scale is not None:
+                made[:, column] = biases.actual(name, self.coarse[:, column], self.fine[:, column])
+        return made
 
     def rules(self) -> Iterator[Problem]:
         """One value each, and no core twice."""

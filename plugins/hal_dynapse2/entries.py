@@ -14,7 +14,7 @@ from hal_dynapse2.limits import CAM_ENTRIES
 from hal_dynapse2.quantise import Codes, Float, magnitudes_of, nearest_codes
 from hal_dynapse2.search import LEVELS, levels_of
 
-__all__ = ["Split", "split"]
+__all__ = ["Split", "split", "within"]
 
 _EXACT: Final = 3
 """All sums of so many levels are looked at; entries beyond them have the largest level."""
@@ -75,6 +75,26 @@ def split(magnitudes: ArrayLike, base: ArrayLike, most_entries: int, *, toleranc
         used=(codes > 0).sum(axis=1).reshape(wanted.shape),
         realised=level[codes].sum(axis=1).reshape(wanted.shape),
     )
+
+
+def within(codes: Codes, magnitudes: Float, base: Float, target: NDArray[np.int64], room: NDArray[np.int64]) -> Codes:
+    """The same codes (N, k), but no more entries of a target than it has room for, if one for each is not too many.
+
+    target: (N,) of each connection. room: (T,) entries of each target. Those connections get along with one entry that
+    gain least by more.
+    """
+    level, made = levels_of(base), codes.copy()
+    used, single = (codes > 0).sum(axis=1), nearest_codes(base, magnitudes)
+    gain = np.abs(level[single] - magnitudes) - np.abs(level[codes].sum(axis=1) - magnitudes)
+    excess = np.bincount(target, used, minlength=room.size) - room
+    for crowded in np.flatnonzero(excess > 0).tolist():
+        mine = np.flatnonzero((target == crowded) & (used > 1))
+        order = mine[np.argsort(gain[mine], kind="stable")]
+        freed = np.cumsum(used[order] - (single[order] > 0))
+        chosen = order[: int(np.searchsorted(freed, excess[crowded])) + 1]
+        made[chosen] = 0
+        made[chosen, 0] = single[chosen]
+    return made
 
 
 def _nearest(level: Float, wanted: Float, entries: int) -> NDArray[np.uint8]:

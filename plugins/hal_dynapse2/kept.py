@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal import nodes
+from hal.flowing import response
 from hal.mapping import Losses
 from hal.model import Model
 from hal.notes import Notes
 from hal.stepping import time_constant
 from hal_dynapse2.biases import Note, Verdict
-from hal_dynapse2.cells import Cells, response
+from hal_dynapse2.cells import Cells
 from hal_dynapse2.options import Dynapse2MapOptions
 from hal_dynapse2.parameters import SIMULATOR_NAMES
 from hal_dynapse2.rows import core_name

@@ -19,7 +19,7 @@ from hal_dynapse2.allocator import Connections, allocate
 from hal_dynapse2.biasing import Core, settle
 from hal_dynapse2.cells import Cells, Reader
 from hal_dynapse2.config import ChipsConfig, Dynapse2Config
-from hal_dynapse2.limits import CORES, DENDRITES
+from hal_dynapse2.limits import CAM_ENTRIES, CORES, DENDRITES
 from hal_dynapse2.options import Dynapse2MapOptions, Dynapse2Profile
 from hal_dynapse2.packing import Packing, pack
 from hal_dynapse2.sets import ParameterSet, group
@@ -78,13 +78,14 @@ class Dynapse2Mapper(Mapper):
         if packed.shortage is not None or packed.faults or notes.refused:
             rows.faults(packed, cells, notes)
             return Plan(rows=made, findings=notes.findings)
-        settled = _settled(sets, of, packed, found, options, kept.forced(found, options, notes), seed)
+        profile = self._individual(grid)
+        codes, room = kept.forced(found, options, notes), _room(packed, profile)
+        settled = _settled(sets, of, packed, found, options, codes, room, seed)
         kept.about(cells, settled, found, notes)
         if notes.refused:
             return Plan(rows=made, findings=notes.findings)
         connections, which = _connections(found, settled)
         monitored = registers.monitored(model, cells, record)
-        profile = self._individual(grid)
         allocation = allocate(
             connections,
             packed.places,
@@ -172,9 +173,10 @@ def _settled(
     found: Synapses,
     options: Dynapse2MapOptions,
     forced: NDArray[np.int64],
+    room: Ints,
     seed: int,
 ) -> Settled:
-    """Every core's biases, and the masks of the synapses that end on it."""
+    """Every core's biases, and the masks of the synapses that end on it. room: (n,) CAM entries of each neuron."""
     core_of = packed.places.chip.astype(np.int64) * CORES + packed.places.core
     numbers, first, of_neuron = np.unique(core_of, return_index=True, return_inverse=True)
     masks = np.zeros((found.source.size, options.entries), np.uint8)
@@ -189,6 +191,8 @@ def _settled(
             np.abs(found.area[mine]),
             found.area[mine] > 0,
             forced[mine],
+            found.target[mine],
+            room,
             iscale=options.iscale,
             entries=options.entries,
             seed=seed,
@@ -196,6 +200,14 @@ def _settled(
         masks[mine], areas[mine], clipped[mine] = core.masks, core.areas, core.clipped
         cores.append(core)
     return Settled(numbers=numbers, cores=tuple(cores), of_neuron=of_neuron, masks=masks, areas=areas, clipped=clipped)
+
+
+def _room(packed: Packing, profile: Dynapse2Profile) -> Ints:
+    """(n,) CAM entries that each neuron may use."""
+    places, denied = packed.places, profile.denied_cam
+    of = np.stack([places.chip, places.core, places.neuron], axis=1)
+    bad = (of[:, None] == denied[None, :, :3]).all(axis=2).sum(axis=1)
+    return np.asarray(CAM_ENTRIES - bad, np.int64)
 
 
 def _connections(found: Synapses, settled: Settled) -> tuple[Connections, Ints]:

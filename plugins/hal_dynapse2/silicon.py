@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from hal.device import DeviceSpec
 from hal.errors import ConfigError, Problem
 from hal_dynapse2 import circuit
-from hal_dynapse2.biasing import base_currents, realised
-from hal_dynapse2.config import Dynapse2Config
+from hal_dynapse2.config import PARAMETERS, Dynapse2Config
 from hal_dynapse2.limits import CAM_ENTRIES, CORES, EMULATED
 from hal_dynapse2.options import Dynapse2OpenOptions
 from hal_dynapse2.parameters import SIMULATOR_NAMES
@@ -40,12 +39,12 @@ def counting(spec: DeviceSpec, config: Dynapse2Config) -> DeviceSpec:
 
 def currents(config: Dynapse2Config) -> dict[str, Float]:
     """(n,) A of every neuron by the names of the equations, Iw (n, 4)."""
-    names = [name for name in SIMULATOR_NAMES if not name.startswith("Iw_") or name == "Iw_ahp"]
-    row = np.searchsorted(np.sort(config.cores.place), config.neurons.core_place)
-    row = np.argsort(config.cores.place)[row]
-    made = realised(config.cores.coarse, config.cores.fine, names)
-    made["Iw"] = base_currents(config.cores.coarse, config.cores.fine)
-    return {name: values[row] for name, values in made.items()}
+    order = np.argsort(config.cores.place)
+    row = order[np.searchsorted(config.cores.place[order], config.neurons.core_place)]
+    made = config.cores.realised()[row]
+    of = {name: made[:, PARAMETERS.index(parameter)] for name, parameter in SIMULATOR_NAMES.items()}
+    of["Iw"] = np.stack([of[f"Iw_{k}"] for k in range(4)], axis=1)
+    return of
 
 
 def neurons(config: Dynapse2Config) -> dpi.Neurons:

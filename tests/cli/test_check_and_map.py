@@ -3,6 +3,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+import nir
+import numpy as np
 import pytest
 
 import hal as neurohal
@@ -281,3 +283,26 @@ def test_names_from_a_file_do_not_steer_the_terminal(hal, hostile: Path) -> None
     outcome = hal("check", hostile, *SPECK)
     assert "\x1b" not in outcome.out + outcome.err
     assert r"cells\x1b[31m[bold]" in outcome.out + outcome.err
+
+
+def test_map_shows_every_neuron_behind_an_output(hal, net: Path) -> None:
+    outcome = hal("map", net, *SPECK)
+    lines = outcome.out.split("Outputs\n")[1].splitlines()
+    assert lines[0].split() == ["output", "layer", "index", "chip", "core", "neuron", "feature", "y", "x"]
+    assert [line.split()[:6] for line in lines[2:5]] == [
+        ["output", "cells", str(k), "0", "0", str(k)] for k in range(3)
+    ]
+    found = hal("map", net, *SPECK, "--json").json["outputs_at"]["output"]
+    assert [(row["node"], row["index"], row["core"]) for row in found] == [("cells", k, 0) for k in range(3)]
+
+
+def test_of_a_large_output_some_neurons_are_shown_and_the_others_counted(hal, tmp_path: Path) -> None:
+    path = tmp_path / "wide.nir"
+    cells = nir.IF(r=np.ones(40), v_threshold=np.ones(40))
+    parts = {"input": nir.Input({"input": np.array([3])}), "fc": nir.Linear(np.ones((40, 3), np.float32))}
+    parts |= {"cells": cells, "output": nir.Output({"output": np.array([40])})}
+    edges = [("input", "fc"), ("fc", "cells"), ("cells", "output")]
+    nir.write(path, nir.NIRGraph(parts, edges))
+    outcome = hal("map", path, *SPECK)
+    assert "output: 28 more; mapping.where('output') has all" in outcome.flat
+    assert len(hal("map", path, *SPECK, "--json").json["outputs_at"]["output"]) == 40

@@ -12,10 +12,13 @@ import attrs
 import pytest
 
 import hal
+from hal import cli
 from hal.capabilities import VOCABULARY
+from hal.config import to_json
 from hal.semantics import PROFILES, Semantics
 from hal_dynapcnn import chips
 from hal_dynapcnn.options import SpeckMapOptions, SpeckOpenOptions
+from hal_dynapse2.options import Dynapse2MapOptions, Dynapse2OpenOptions, Dynapse2Profile
 from hal_loihi.options import LoihiMapOptions, LoihiOpenOptions
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +111,50 @@ def test_the_loihi_page_has_the_agreement_that_comes_out() -> None:
                     assert f"| {' | '.join(row)} |" in text
                     lines += 1
     assert lines == 5
+
+
+def test_the_dynapse2_page_shows_what_comes_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Commands and code run one after the other; every line of a text block is in what the block before it printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "110")
+    text = (ROOT / "docs" / "chips" / "dynapse2.md").read_text(encoding="utf-8")
+    printed, names, shown = "", dict[str, object](), 0
+    for kind, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL):
+        if kind == "text":
+            lines = [" ".join(line.split()) for line in printed.splitlines()]
+            for line in filter(None, block.splitlines()):
+                assert " ".join(line.split()) in lines
+                shown += 1
+            continue
+        capsys.readouterr()
+        if kind == "sh":
+            for command in block.replace("tests/golden", str(ROOT / "tests" / "golden")).splitlines():
+                program, *arguments = command.split()
+                assert (program, cli.run(arguments)) == ("hal", 0), command
+        else:
+            assert kind == "python"
+            exec(block, names)
+        printed = capsys.readouterr().out
+    assert shown > 10
+    mapping, back = (hal.read_mapping(tmp_path / f"{name}.mapping") for name in ("outputs", "back"))
+    assert to_json(back.config) == to_json(mapping.config)
+
+
+def test_options_named_in_the_dynapse2_page_exist_and_all_are_named() -> None:
+    text = (ROOT / "docs" / "chips" / "dynapse2.md").read_text(encoding="utf-8")
+    options = {field.name for cls in (Dynapse2MapOptions, Dynapse2OpenOptions) for field in attrs.fields(cls)}
+    named = {name for code in re.findall(r"`([^`\n]+)`", text) for name in re.findall(r"(?:^|, )([a-z_]+)=", code)}
+    assert named
+    assert named <= options | {"kind"}, named - options  # hal.open's own
+    for name in options:
+        assert f"| `{name}` |" in text, name
+    for word in Dynapse2MapOptions.approximations:
+        assert f"`{word}`" in text, word
+    for field in attrs.fields(Dynapse2Profile):
+        if field.name.startswith("denied"):
+            assert f"`{field.name}`" in text, field.name
 
 
 def test_every_capability_has_its_sentence() -> None:

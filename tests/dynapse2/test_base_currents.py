@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hal.errors import ConfigError
 from hal_dynapse2.base_currents import ISCALE, choose_iscale, round_bases
 from hal_dynapse2.biases import Verdict, actual, nearest, span
-from hal_dynapse2.entries import split
+from hal_dynapse2.entries import split, within
 from hal_dynapse2.parameters import WEIGHT_PARAMETERS
 from hal_dynapse2.quantise import fit, refit
 from hal_dynapse2.search import levels_of
@@ -180,3 +180,20 @@ def test_all_that_cannot_be_split_is_named() -> None:
         split([np.inf], [1, 2, 3, 4], 2)
     with pytest.raises(ConfigError, match="tolerance"):
         split([1.0], [1, 2, 3, 4], 2, tolerance=np.nan)
+
+
+def test_neurons_without_room_do_with_fewer_entries_where_these_gain_least() -> None:
+    base = np.array([1.0, 2.0, 4.0, 8.0])
+    wanted = np.array([15.4, 22.0, 30.0, 16.2, 3.0])
+    target = np.array([0, 0, 0, 0, 1])
+    codes = split(wanted, base, 3).codes
+    several = (codes > 0).sum(axis=1)
+    assert several.tolist() == [1, 2, 2, 2, 1]
+    room = np.array([6, 6])
+    made = within(codes, wanted, base, target, room)
+    # the one of 16.2 gains 1.2 - 0.2 by a second entry, the others 7 and 15
+    assert (made > 0).sum(axis=1).tolist() == [1, 2, 2, 1, 1]
+    np.testing.assert_array_equal(made[:3], codes[:3])
+    one_each = within(codes, wanted, base, target, np.array([1, 1]))
+    assert (one_each > 0).sum(axis=1).tolist() == [1, 1, 1, 1, 1]
+    np.testing.assert_array_equal(within(codes, wanted, base, target, np.array([64, 64])), codes)

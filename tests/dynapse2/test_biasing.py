@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hal_dynapse2 import biases
-from hal_dynapse2.biasing import Core, base_currents, realised, settle
+from hal_dynapse2.biasing import Core, settle
 from hal_dynapse2.config import PARAMETERS
 from hal_dynapse2.sets import ParameterSet
 
@@ -28,6 +28,8 @@ def _settle(
         q,
         np.broadcast_to(np.asarray(excites), q.shape),
         np.broadcast_to(np.asarray(codes, np.int64), q.shape),
+        np.arange(q.size),
+        np.full(q.size, 64),
         iscale=iscale,
         entries=entries,
         seed=0,
@@ -37,6 +39,10 @@ def _settle(
 def _register(core: Core, name: str) -> float:
     at = PARAMETERS.index(name)
     return float(biases.currents(name)[core.coarse[at], core.fine[at]])
+
+
+def _bases(core: Core) -> list[float]:
+    return [_register(core, f"SYAM_W{k}_P") for k in range(4)]
 
 
 def _areas(core: Core, excites: Any) -> Any:
@@ -91,7 +97,7 @@ def test_four_magnitudes_are_kept_up_to_the_rounding_of_base_currents() -> None:
 def test_thresholds_stay_far_above_the_gain_current(strong: float) -> None:
     core = _settle([strong, strong / 3])
     assert _register(core, "SOIF_SPKTHR_P") >= 90 * _register(core, "SOIF_GAIN_N")
-    assert max(base_currents(core.coarse[None], core.fine[None])[0]) <= 0.95 * biases.span("SYAM_W0_P").largest
+    assert max(_bases(core)) <= 0.95 * biases.span("SYAM_W0_P").largest
 
 
 def test_weights_stronger_than_any_base_current_are_weakened_and_told() -> None:
@@ -114,7 +120,7 @@ def test_a_threshold_is_lowered_before_anything_is_weakened() -> None:
 def test_iscale_sets_base_currents_per_unit_of_area() -> None:
     for iscale in (1e-6, 2e-6):
         core = _settle([0.01, 0.02], iscale=iscale)
-        base = base_currents(core.coarse[None], core.fine[None])[0]
+        base = np.array(_bases(core))
         assert sorted(np.round(base / (iscale * 0.01), 1))[-2:] == pytest.approx([1.0, 2.0], rel=0.1)
         np.testing.assert_allclose(core.areas, [0.01, 0.02], rtol=0.1)
 
@@ -176,7 +182,7 @@ def test_a_core_without_synapses_has_the_fields_base_currents() -> None:
     core = _settle([])
     assert core.error == 0.0
     assert core.masks.shape == (0, 1)
-    assert base_currents(core.coarse[None], core.fine[None])[0] == pytest.approx([1e-9, 2e-9, 4e-9, 8e-9], rel=0.06)
+    assert _bases(core) == pytest.approx([1e-9, 2e-9, 4e-9, 8e-9], rel=0.06)
 
 
 def test_what_was_asked_for_and_what_is_set_stand_beside_each_other() -> None:
@@ -190,6 +196,3 @@ def test_what_was_asked_for_and_what_is_set_stand_beside_each_other() -> None:
         # a base current that no level needs makes the others' sums nearer
         spare = name.startswith("SYAM_W") and wanted == 0
         assert spare or set_to[name] == pytest.approx(max(wanted, biases.span(name).least), rel=0.17), name
-    made = realised(core.coarse[None], core.fine[None], ["Itau_mem", "Iref"])
-    assert made["Itau_mem"][0] == set_to["SOIF_LEAK_N"]
-    assert made["Iref"][0] == set_to["SOIF_REFR_N"]

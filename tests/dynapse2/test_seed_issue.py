@@ -1,4 +1,4 @@
-"""The seed bug report: which neurons are the outputs, and what became of every weight."""
+"""A public bug report of rockpool: which neurons are the outputs, and what became of every weight."""
 
 from __future__ import annotations
 
