@@ -97,10 +97,11 @@ def test_behaviour_08_no_destination_is_further_than_seven_hops(net: Any, chip: 
     # from one corner of the largest grid to the other
     config = chip.map(made, grid=(7, 7), cores={"n": (0,), "m": (48 * 4,)}).config
     assert (int(config.sram.x_hop[0, 0]), int(config.sram.y_hop[0, 0])) == (6, 6)
+    hop = config.sram.x_hop.copy()
+    hop[0, 0] = 8
+    far = attrs.evolve(config, sram=attrs.evolve(config.sram, x_hop=hop))
     with pytest.raises(ConfigError, match="hop"):
-        hop = config.sram.x_hop.copy()
-        hop[0, 0] = 8
-        hal.mapper("dynapse2").adopt(attrs.evolve(config, sram=attrs.evolve(config.sram, x_hop=hop)))
+        hal.mapper("dynapse2").adopt(far)
 
 
 def test_behaviour_09_tags_differ_where_cores_are_shared_and_come_again_elsewhere(net: Any, chip: Any) -> None:

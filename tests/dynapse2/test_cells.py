@@ -14,7 +14,6 @@ import hal
 from hal import nodes
 from hal.events import Probe
 from hal.flowing import response
-from hal.flowing import response
 from hal.semantics import Semantics
 from hal_dynapse2.cells import Reader
 from hal_dynapse2.options import Dynapse2MapOptions
