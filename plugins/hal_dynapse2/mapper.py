@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingABC
+from typing import Any
 
 import attrs
 import numpy as np
@@ -132,16 +133,11 @@ class Dynapse2Mapper(Mapper):
     def _individual(self, grid: ChipsConfig) -> Dynapse2Profile:
         """The profile, of the chips of this grid alone, and each row once."""
         given = self.profile or Dynapse2Profile(id="")
-
-        def there(rows: Ints) -> Ints:
-            return np.unique(rows[rows[:, 0] < grid.x.size], axis=0)
-
-        return attrs.evolve(
-            given,
-            denied_tags=there(given.denied_tags),
-            denied_neurons=there(given.denied_neurons),
-            denied_cam=there(given.denied_cam),
-        )
+        there: dict[str, Any] = {}
+        for name in ("denied_tags", "denied_neurons", "denied_cam"):
+            rows_of = getattr(given, name)
+            there[name] = np.unique(rows_of[rows_of[:, 0] < grid.x.size], axis=0)
+        return attrs.evolve(given, **there)
 
     def _edit(self, mapping: Mapping, config: Dynapse2Config) -> list[FitRow | Finding]:
         before: Dynapse2Config = mapping.config
