@@ -65,8 +65,8 @@ def forced(found: Synapses, options: Dynapse2MapOptions, notes: Notes) -> Ints:
 # --- findings ---------------------------------------------------------------------------------------------------------
 
 
-def about(cells: Sequence[Cells], settled: Settled, found: Synapses, notes: Notes) -> None:
-    """What biases and masks could not keep."""
+def about(cells: Sequence[Cells], settled: Settled, found: Synapses, by_hand: Ints, notes: Notes) -> None:
+    """What biases and masks could not keep. by_hand: codes as `forced` gives them."""
     starts = np.concatenate([[0], np.cumsum([c.size for c in cells])])
     for c, start in zip(cells, starts, strict=False):
         on = np.unique(settled.of_neuron[start : start + c.size])
@@ -74,14 +74,17 @@ def about(cells: Sequence[Cells], settled: Settled, found: Synapses, notes: Note
             for note in settled.cores[k].notes:
                 _beyond(c, note, core_name(int(settled.numbers[k])), notes)
         _rounded(c, settled.of_neuron[start : start + c.size], settled, notes)
-    lost = (settled.masks == 0).all(axis=1)
+    lost = (settled.masks == 0).all(axis=1) & (by_hand < 0)
     for name, rows in [*((label.node.name, label.rows) for label in found.labels), *found.unlabelled]:
         gone = int(lost[rows].sum())
         if gone:
             worst = float(np.abs(found.area[rows][lost[rows]]).max())
             reason = f"connections too weak for four base currents became none ({gone})"
             notes.say("changed", name, "weight", reason, f"{worst:.3g} s under the current", 0)
-        over = settled.clipped[rows]
+        chosen = int((by_hand[rows] >= 0).sum())
+        if chosen:
+            notes.say("changed", name, "weight", f"codes set by hand ({chosen})", "weights as given", "codes")
+        over = settled.clipped[rows] & (by_hand[rows] < 0)
         if over.any():
             strongest = int(np.argmax(np.abs(found.area[rows]) * over))
             wanted, made = float(np.abs(found.area[rows])[strongest]), float(settled.areas[rows][strongest])

@@ -70,6 +70,10 @@ class Dynapse2Mapper(Mapper):
                     "the vendor's simulator: positive feedback always, inhibition only cancels input of its own step"
                 )
                 notes.say("changed", c.name, "rule", reason, "as in the model", "DynapSim")
+        elif options.exponential:
+            for c in cells:
+                reason = "spikes start by positive feedback, below the threshold and before it"
+                notes.say("changed", c.name, "rule", reason, "at the threshold", "exponential")
         sets, of = group(cells, options.tolerance, notes)
         # like an earlier mapping: on its chips, whatever the options say
         grid = registers.grid(options.grid) if like is None else like.config.chips
@@ -82,7 +86,7 @@ class Dynapse2Mapper(Mapper):
         profile = self._individual(grid)
         codes, room = kept.forced(found, options, notes), _room(packed, profile)
         settled = _settled(sets, of, packed, found, options, codes, room, seed)
-        kept.about(cells, settled, found, notes)
+        kept.about(cells, settled, found, codes, notes)
         if notes.refused:
             return Plan(rows=made, findings=notes.findings)
         connections, which = _connections(found, settled)

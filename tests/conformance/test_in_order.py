@@ -18,6 +18,7 @@ NAMED = [
     *((prefix + name, check, measured) for prefix in ("", "loihi-") for name, check, measured in BOTH),
     ("loads-ideal", "MAP-015", {"loads": "ideal"}),
     ("loihi-loads-loihi", "MAP-015", {"loads": "loihi"}),
+    ("dynapse2-loads-other-clock", "MAP-015", {"loads": "dynapse2-dynapsim"}),
     ("lenient", "MAP-014", {"approximations": "delays, firing", "changed": 3}),
     ("loihi-lenient", "MAP-014", {"approximations": "reset, delays, firing"}),
 ]
@@ -26,7 +27,11 @@ NAMED = [
 @pytest.mark.parametrize(
     ("name", "check", "measured"),
     [
-        pytest.param(*row, marks=[pytest.mark.full] if row[0].startswith("loihi-") else [], id=f"{row[0]}-{row[1]}")
+        pytest.param(
+            *row,
+            marks=[pytest.mark.full] if row[0].startswith(("loihi-", "dynapse2-")) else [],
+            id=f"{row[0]}-{row[1]}",
+        )
         for row in NAMED
     ],
 )

@@ -300,6 +300,38 @@ def test_nothing_is_approximated_without_being_listed(net: Any, toys: Any) -> No
     assert mapper.map(model, {"approximate": {"leak"}}).fit.changed == (changed,)
 
 
+def test_what_a_device_lacks_is_taken_where_the_word_for_it_is_allowed(net: Any, toys: Any) -> None:
+    @attrs.frozen(kw_only=True)
+    class Options(toys.MapOptions):
+        approximations = ("leak",)
+
+    model = net.chain(net.input("input", 1), net.neuron(nodes.LIF, "x", 1, tau=5), net.output("output", 1))
+    own = toys.add(map_options=Options).capabilities - {"neuron.lif"}
+    toys.add(map_options=Options, capabilities=own, name="plain")
+    toys.add(map_options=Options, capabilities=own, name="lenient", approximates={"neuron.lif": "leak"})
+    hints = {}
+    for name in ("plain", "lenient"):
+        report = hal.mapper(name).check(model)
+        assert not report.fits
+        assert reasons(report) >= {("x", "neuron.lif")}
+        hints[name] = next(f.hint for f in report.refused if f.field == "neuron.lif")
+    assert hints == {"plain": "`hal info` lists what it can do", "lenient": "allow it with approximate={'leak'}"}
+    allowed = {"approximate": {"leak"}}
+    assert reasons(hal.mapper("plain").check(model, allowed)) == {("x", "neuron.lif")}
+    report = hal.mapper("lenient").check(model, allowed)
+    assert report.fits
+    # taken, and listed
+    assert [(f.node, f.field) for f in report.changed] == [("x", "tau")]
+    assert hal.mapper("lenient").map(model, allowed).fit == report
+
+
+def test_a_device_approximates_words_of_the_vocabulary_alone() -> None:
+    spec = registry.spec("dynapse2")
+    with pytest.raises(ConfigError, match="not in the vocabulary") as caught:
+        attrs.evolve(spec, approximates={"neuron.lif": "synapse", "neuron.magic": "synapse"})
+    assert [(p.what, p.where) for p in caught.value.problems] == [("unknown capability", "neuron.magic")]
+
+
 def test_rates_are_checked_against_run_time_limits(net: Any, toys: Any) -> None:
     toys.add()
     mapper = hal.mapper("toy")
@@ -419,8 +451,9 @@ def test_limits_per_core_are_checked_where_the_neurons_sit(net: Any, toys: Any) 
     toys.add(mapper=TwoCores, observables=observables)
     mapper = hal.mapper("toy")
     mapper.map(net.relay(4), record=[hal.Probe("cells", "v", (0, 3))])
-    with pytest.raises(ConfigError, match="core 0"):
+    with pytest.raises(ConfigError, match="core 0") as caught:
         mapper.map(net.relay(4), record=[hal.Probe("cells", "v", (0, 1))])
+    assert [(p.where, p.value) for p in caught.value.problems] == [("record 'cells'", 2)]
 
 
 def test_observables_that_exclude_each_other_are_refused(net: Any, toys: Any) -> None:

@@ -154,6 +154,18 @@ def test_a_code_by_hand_is_in_the_cam_and_code_0_is_a_loss(net: Any, chip: Any) 
     assert _losses(mapping, "fc") == {2: (pytest.approx(0.3), 0.0, "code 0: no connection")}
 
 
+def test_codes_by_hand_are_told_as_such_and_not_as_weakness(net: Any, chip: Any) -> None:
+    made = net.layer([[0.1, 0.2, 0.3, 1e6]])
+    mapping = chip.map(made, codes={"fc": ((0, 15), (2, 0), (3, 15))})
+    assert [(f.node, f.field, f.reason) for f in mapping.fit.changed] == [("fc", "weight", "codes set by hand (3)")]
+    assert not chip.map(net.layer([[0.1, 0.2]])).fit.changed
+
+
+def test_exponential_neurons_are_a_change_of_the_rule(net: Any, chip: Any) -> None:
+    found = chip.finding(net.layer([[0.5]]), "changed", "n", "rule", exponential=True)
+    assert (found.wanted, found.realised) == ("at the threshold", "exponential")
+
+
 @pytest.mark.parametrize(
     ("codes", "node", "words"),
     [

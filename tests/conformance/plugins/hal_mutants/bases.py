@@ -1,7 +1,10 @@
-"""The two correct devices that all faults are mixed into, as unlike as the plugins of this repository are."""
+"""The correct devices that faults are mixed into, as unlike as the plugins of this repository are."""
 
+import hal_dynapse2.plugin as dynapse2
 import hal_loihi.plugin as loihi
 from hal.evidence import evidence
+from hal_dynapse2.device import Dynapse2Device
+from hal_dynapse2.mapper import Dynapse2Mapper
 from hal_loihi.device import LoihiDevice
 from hal_loihi.mapper import LoihiMapper
 from hal_mutants import toy
@@ -16,6 +19,17 @@ LOIHI = enter(
         mapper=LoihiMapper,
         evidence=lambda: evidence("loihi"),
         prefix="loihi-",
+        full=True,
+    )
+)
+DYNAPSE2 = enter(
+    Base(
+        name="dynapse2",
+        spec=dynapse2.CHIP,
+        device=Dynapse2Device,
+        mapper=Dynapse2Mapper,
+        evidence=lambda: evidence("dynapse2"),
+        prefix="dynapse2-",
         full=True,
     )
 )

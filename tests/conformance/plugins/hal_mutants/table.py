@@ -10,7 +10,8 @@ HEAD = """# Mutants
 What keeps the conformance suite honest: correct devices with one fault each. A check that does not find the fault meant
 for it is a bug of the suite. Every fault is mixed into two bases as unlike as chips are: `toy`, a small chip made up
 for the tests upon `ideal`, and `loihi`. The device is called as the fault, on `loihi` with `loihi-` before it. The
-tests fail where a check has no mutant on one of the bases. The faults are in `tests/conformance/plugins/hal_mutants`;
+tests fail where a check has no mutant on one of the two. What only a device without steps shows is mixed into a third,
+`dynapse2`, with `dynapse2-` before the name. The faults are in `tests/conformance/plugins/hal_mutants`;
 LOAD-001 and LOAD-002, which are about modules, are broken in `tests/conformance/test_mutants.py`.
 
 Written by `python tests/conformance/mutants_table.py`; do not edit.
