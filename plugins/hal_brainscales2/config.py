@@ -17,16 +17,23 @@ from numpy.typing import NDArray
 from hal.config import array, setting
 from hal.errors import Problem
 from hal_brainscales2.limits import (
+    BACKGROUND_MASK,
+    BACKGROUND_PERIOD,
+    BACKGROUND_RATE,
+    BACKGROUND_SEED,
+    BACKGROUND_SOURCES,
     CIRCUITS,
     COLUMNS,
     CROSSBAR_INPUTS,
     CROSSBAR_OUTPUTS,
     DRIVERS,
     HEMISPHERES,
+    LABEL_BITS,
     LABELS,
     MAX_WEIGHT,
     ROW_SELECTS,
     ROWS,
+    SHORTEST_BACKGROUND_PERIOD,
 )
 
 Ints = NDArray[Any]
@@ -40,6 +47,10 @@ def _zeros(dtype: str, *shape: int) -> Any:
 def _table(dtype: str, doc: str, maximum: int, *shape: int, minimum: int = 0) -> Any:
     """A register at every place of the chip."""
     return array(dtype, shape, doc=doc, minimum=minimum, maximum=maximum, factory=_zeros(dtype, *shape))
+
+
+def _switch(doc: str, *shape: int) -> Any:
+    return array("bool", shape, doc=doc, factory=_zeros("bool", *shape))
 
 
 def _each(dtype: str, doc: str, maximum: float, *, minimum: float = 0, unit: str = "") -> Any:
@@ -134,15 +145,53 @@ class RoutingConfig:
         "uint16", "14 bits of a label that are looked at", 2**14 - 1, CROSSBAR_INPUTS, CROSSBAR_OUTPUTS
     )
     crossbar_target: Ints = _table("uint16", "what they have to be", 2**14 - 1, CROSSBAR_INPUTS, CROSSBAR_OUTPUTS)
-    driver_on: NDArray[np.bool_] = array(
-        "bool", (HEMISPHERES, DRIVERS), doc="drivers in use", factory=_zeros("bool", HEMISPHERES, DRIVERS)
-    )
+    driver_on: NDArray[np.bool_] = _switch("drivers in use", HEMISPHERES, DRIVERS)
     driver_mask: Ints = _table(
         "uint8", "bits of the row select that are compared", ROW_SELECTS - 1, HEMISPHERES, DRIVERS
     )
     row_sign: Ints = _table("int8", "1 excites, -1 inhibits, 0 off", 1, HEMISPHERES, ROWS, minimum=-1)
     weight: Ints = _table("uint8", "of every synapse", MAX_WEIGHT, HEMISPHERES, ROWS, COLUMNS)
     label: Ints = _table("uint8", "that it reacts to", LABELS - 1, HEMISPHERES, ROWS, COLUMNS)
+
+
+@attrs.frozen(kw_only=True)
+class BackgroundConfig:
+    """The chip's own sources of events, (8,) each: 0..3 of the top hemisphere, 4..7 of the bottom one. Off by default.
+
+    Source s sends an event every `period` cycles of 250 MHz; a Poisson one draws then whether to send, with a chance of
+    rate / 255. Its mean rate is 250 MHz / period * rate / 255 on the chip, and that over `speedup` in the model. What
+    is drawn follows from the seed and the time since the reset alone: every run from a reset, and every sample of a
+    batch, has the same events. `hal_emulators.background` has the rules and what of them is assumed.
+
+    The mapper uses none of them. To have source s drive neurons, edit the registers and give them to
+    `Mapping.with_config`, or to `Mapper.adopt`. Its events are input 12 + s of the crossbar and reach bus b = s mod 4
+    of their own hemisphere h = s div 4, so in `routing`:
+
+    - crossbar_mask and crossbar_target at [12 + s, 4 h + b] let its labels pass (mask 0, target 0: all of them);
+    - driver_on and driver_mask at [h, d], for a driver d with d mod 4 = b that no one uses, take those whose bits 6..10
+      agree with d div 4 under the mask (mask 0: all of them);
+    - row_sign at [h, 2 d] or [h, 2 d + 1] says which way they act;
+    - weight and label at [h, row, column] are the synapses; a label is bits 0..5.
+
+    The node [12 + s, 8 + b] sends them to the host as well. There they take time on the link and count as events out,
+    but no node of a model is theirs, so no recording has them. Events that no node lets pass are counted nowhere.
+    """
+
+    on: NDArray[np.bool_] = _switch("sends events, the first one a period after the reset", BACKGROUND_SOURCES)
+    poisson: NDArray[np.bool_] = _switch("draws each period whether to send; else always", BACKGROUND_SOURCES)
+    period: Ints = _table("uint16", "clock cycles; 2 or more if on", BACKGROUND_PERIOD, BACKGROUND_SOURCES)
+    rate: Ints = _table("uint8", "255ths of a chance per period, if Poisson", BACKGROUND_RATE, BACKGROUND_SOURCES)
+    seed: Ints = _table("uint32", "of what is drawn", BACKGROUND_SEED, BACKGROUND_SOURCES)
+    mask: Ints = _table(
+        "uint8", "lower bits of the label that are drawn, if Poisson", BACKGROUND_MASK, BACKGROUND_SOURCES
+    )
+    label: Ints = _table("uint16", "14 bits that its events carry", 2**LABEL_BITS - 1, BACKGROUND_SOURCES)
+
+    def rules(self) -> Iterator[Problem]:
+        """No source faster than it can be."""
+        for k in np.flatnonzero(self.on & (self.period < SHORTEST_BACKGROUND_PERIOD)).tolist():
+            reason = "more than 125 million events a second, which is what a source can send"
+            yield Problem(reason, f"period[{k}]", int(self.period[k]), f">= {SHORTEST_BACKGROUND_PERIOD}")
 
 
 @attrs.frozen(kw_only=True)
@@ -173,6 +222,7 @@ class BrainScaleS2Config:
     refractory: RefractoryConfig = setting(doc="refractory periods", factory=RefractoryConfig)
     routing: RoutingConfig = setting(doc="crossbar, drivers, rows, synapses", factory=RoutingConfig)
     host: HostConfig = setting(doc="the host's events", factory=HostConfig)
+    background: BackgroundConfig = setting(doc="the chip's own sources of events", factory=BackgroundConfig)
     madc: tuple[int, ...] = setting((), doc="neurons whose membrane the fast ADC sees, at most two", minimum=0)
 
     @property

@@ -16,6 +16,7 @@ from hal.pace import Pace
 from hal.probes import feeding
 from hal.recorder import Recorder
 from hal_brainscales2 import silicon
+from hal_brainscales2.background import Feed, Sent
 from hal_brainscales2.config import BrainScaleS2Config
 from hal_brainscales2.limits import COLUMNS
 from hal_brainscales2.options import OpenOptions
@@ -53,6 +54,7 @@ class BrainScaleS2Device(Device):
         self._taps = {key: [runs[name] for name in names] for key, names in feeding(mapping).items()}
         self._pace = Pace(FIRST_PIECE, most=1 << 50)
         config: BrainScaleS2Config = mapping.config
+        self._background = Feed(config.background, silicon.tables(config))
         first = np.searchsorted(config.circuits.neuron, np.arange(config.size))
         self._core = config.circuits.circuit[first].astype(np.int64) // COLUMNS
         self._fan_out = _fan_out(self._network, self._core, self.spec.cores)
@@ -81,10 +83,13 @@ class BrainScaleS2Device(Device):
             low, high = np.searchsorted(when, (start, start + length))
             self._now = start_ns + start + length
             times, sent = self._sent(when[low:high] + start_ns, channel[low:high], start_ns, duration_ns, recorder)
-            result = self._network.run(self._seconds(self._now), times, sent, wanted)
+            until_s = self._seconds(self._now)
+            own = self._background.between(self._network.clock_s, until_s)
+            sent = np.concatenate([sent, own.number + config.n_inputs])
+            result = self._network.run(until_s, np.concatenate([times, own.t]), sent, wanted)
             pending = result.pending + self._late[0].size
-            self._deliver(result, start_ns, duration_ns, noise, recorder)
-            sources = np.concatenate([sent, result.neuron + config.n_inputs])
+            self._deliver(result, own, start_ns, duration_ns, noise, recorder)
+            sources = np.concatenate([sent, result.neuron + self._network.n_inputs])
             recorder.count("synops", self._fan_out[sources].sum(axis=0))
             for probe, (at, values) in zip(sampled, result.traces, strict=True):
                 t = np.clip(np.rint(at * self._speedup * 1e9).astype(np.int64) - start_ns, 0, duration_ns - 1)
@@ -115,17 +120,28 @@ class BrainScaleS2Device(Device):
         return t[there], index[there]
 
     def _deliver(
-        self, result: Result, start_ns: int, duration_ns: int, noise: np.random.Generator, recorder: Recorder
+        self,
+        result: Result,
+        own: Sent,
+        start_ns: int,
+        duration_ns: int,
+        noise: np.random.Generator,
+        recorder: Recorder,
     ) -> None:
-        """One piece's spikes, as the host stamps them."""
-        passed = self._links[1].send(result.t)
+        """One piece's spikes, as the host stamps them.
+
+        Events of background sources that are let out take their time on the link; they are no node's, and not recorded.
+        """
+        out, neuron = _merged(result, own)
+        passed = self._links[1].send(out)
         if not passed.kept.all():
-            lost = result.t[~passed.kept] * self._speedup * 1e9 - start_ns
+            lost = out[~passed.kept] * self._speedup * 1e9 - start_ns
             self._count("dropped", 1, lost.size, recorder)
             low, high = (int(np.clip(x, 0, duration_ns)) for x in (lost[0], lost[-1]))
             recorder.interval("dropped", 1, low, high)
         # stamps are made on the chip: waiting does not change them
-        t, neuron = result.t[passed.kept], result.neuron[passed.kept]
+        kept = passed.kept & (neuron >= 0)
+        t, neuron = out[kept], neuron[kept]
         if self.options.offset_s or self.options.jitter_s:
             t = t + (self.options.offset_s or 0.0) + noise.normal(0.0, self.options.jitter_s or 0.0, t.size)
         if self.options.stamps:
@@ -140,8 +156,8 @@ class BrainScaleS2Device(Device):
                 there |= mine
                 index[mine] -= first
             recorder.emit(key, stamp[there], index[there])
-        spikes = np.bincount(self._core[result.neuron], minlength=self.spec.cores)
-        recorder.count("events_out", spikes.astype(np.int64))
+        sent = np.concatenate([self._core[result.neuron], own.hemisphere[own.to_host]])
+        recorder.count("events_out", np.bincount(sent, minlength=self.spec.cores).astype(np.int64))
 
     def _count(self, counter: str, core: int, count: int, recorder: Recorder) -> None:
         values = np.zeros(self.spec.cores, np.int64)
@@ -156,6 +172,14 @@ def _fan_out(network: Network, core: I64, cores: int) -> I64:
     made = np.zeros((synapses.ptr.size - 1, cores), np.int64)
     np.add.at(made, (source, core[synapses.target]), 1)
     return made
+
+
+def _merged(result: Result, own: Sent) -> tuple[Floats, I64]:
+    """Times of all that leaves the chip, in order, and their neurons; -1 for what a background source sends."""
+    t = np.concatenate([result.t, own.t[own.to_host]])
+    order = np.argsort(t, kind="stable")
+    neuron = np.concatenate([result.neuron, np.full(t.size - result.t.size, -1)])
+    return t[order], neuron[order]
 
 
 def _channels(config: BrainScaleS2Config, stimulus: Checked) -> tuple[I64, I64]:

@@ -67,12 +67,16 @@ CROSSBAR_DROPS: Final = 2**16 - 1
 """Counter of an input (haldls)."""
 CROSSBAR_EVENTS: Final = 2**24 - 1
 """Counter of an output (haldls)."""
+BACKGROUND_CLOCK_HZ: Final = 250e6
+"""Twice the FPGA's clock (haldls, test of BackgroundSpikeSource)."""
 BACKGROUND_PERIOD: Final = 2**16 - 1
 """Clock cycles (haldls background.h)."""
+SHORTEST_BACKGROUND_PERIOD: Final = 2
+"""Clock cycles: 125 million events a second of each source (tutorial fp_brainscales)."""
 BACKGROUND_RATE: Final = 2**8 - 1
-"""haldls background.h."""
+"""255ths of a chance per period (haldls background.h)."""
 BACKGROUND_MASK: Final = 2**8 - 1
-"""Of labels (haldls background.h)."""
+"""Of labels: their lower bits (haldls background.h)."""
 BACKGROUND_SEED: Final = 2**32 - 1
 """haldls background.h."""
 POISSON_POPULATIONS: Final = 4

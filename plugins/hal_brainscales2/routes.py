@@ -26,6 +26,7 @@ from hal_brainscales2.limits import (
     OUTPUT_SHIFT,
     ROW_SELECT_SHIFT,
     ROW_SELECTS,
+    background_input,
     bus_output,
     circuit,
     driver_at,
@@ -60,6 +61,7 @@ class Confusion:
 class Heard:
     """(c,) each, by source and target, as in `Network`: sums of weights. Pairs without weight are not there.
 
+    Events of the chip's own sources, where there are any, are numbered between external sources and neurons.
     unowned: hardware that reacts but is nobody's, in words: synapses of free circuits, or labels that do not belong to
     a neuron's column.
     """
@@ -93,7 +95,7 @@ def verify(placement: Placement, registers: Tables) -> Heard:
     n = placement.ptr.size - 1
     owner = np.full(CIRCUITS, -1, np.int64)
     owner[placement.circuit] = np.repeat(np.arange(n), np.diff(placement.ptr))
-    source, entry, label, unowned = _events(placement, registers)
+    source, kin, entry, label, unowned = _events(placement, registers)
     found: list[list[Ints]] = [[], [], []]
     confusions: list[Confusion] = []
     for h in range(HEMISPHERES):
@@ -107,7 +109,7 @@ def verify(placement: Placement, registers: Tables) -> Heard:
                 select = label[passing] >> ROW_SELECT_SHIFT & (ROW_SELECTS - 1)
                 taken = passing[(select & mask) == (position & mask)]
                 six = label[taken] & (LABELS - 1)
-                confusions += _confused(f"hemisphere {h}, driver {driver}", source[taken], six)
+                confusions += _confused(f"hemisphere {h}, driver {driver}", source[taken], kin[taken], six)
                 for row in driver_rows(driver):
                     event, column = np.nonzero(
                         (registers.label[h, row] == six[:, None]) & (registers.weight[h, row] > 0)
@@ -117,8 +119,8 @@ def verify(placement: Placement, registers: Tables) -> Heard:
                     found[2].append(registers.weight[h, row, column].astype(np.int64) * registers.row_sign[h, row])
     to_host = [passes(registers, entry, label, host_output(link)) for link in range(BUSES)]
     for link, passing in enumerate(to_host):
-        inner = passing[entry[passing] < EVENT_OUTPUTS]
-        confusions += _confused(f"host, link {link}", source[inner], label[inner])
+        inner = passing[(entry[passing] < EVENT_OUTPUTS) | (entry[passing] >= background_input(0))]
+        confusions += _confused(f"host, link {link}", source[inner], kin[inner], label[inner])
     who, target, weight = (np.concatenate([*column, np.zeros(0)]).astype(np.int64) for column in found)
     if (target < 0).any():
         unowned.append(f"{np.count_nonzero(target < 0)} synapses react in circuits of no neuron")
@@ -133,11 +135,17 @@ def passes(registers: Tables, entry: Ints, label: Ints, output: int) -> Ints:
     return np.flatnonzero(NODES[entry, output] & ((label & (2**LABEL_BITS - 1) & mask) == target))
 
 
-def _events(placement: Placement, registers: Tables) -> tuple[Ints, Ints, Ints, list[str]]:
-    """Source, input of the crossbar and label of every event there can be; labels that neurons cannot have."""
-    neurons = registers.n_external + np.arange(placement.ptr.size - 1)
-    source = np.concatenate([registers.event_source, neurons])
-    entry = np.concatenate([external_input(registers.event_label >> LINK_SHIFT), placement.output])
+def _events(placement: Placement, registers: Tables) -> tuple[Ints, Ints, Ints, Ints, list[str]]:
+    """Source, who is behind it, crossbar input and label of all events there can be; labels that neurons cannot have.
+
+    Behind the labels of a background source is one and the same: where they are not told apart, nothing is confused.
+    """
+    own = registers.background_source
+    inner = registers.n_external + np.arange(own.size + placement.ptr.size - 1)
+    source = np.concatenate([registers.event_source, inner])
+    kin = np.concatenate([registers.event_source, -1 - own, inner[own.size :]])
+    external = external_input(registers.event_label >> LINK_SHIFT)
+    entry = np.concatenate([external, background_input(own), placement.output])
     fixed = registers.neuron_label >> OUTPUT_SHIFT
     wrong = np.flatnonzero(fixed != placement.output)
     text = [
@@ -145,16 +153,17 @@ def _events(placement: Placement, registers: Tables) -> tuple[Ints, Ints, Ints, 
         f"{placement.output[k]} (bus {event_bus(placement.output[k])})"
         for k in wrong.tolist()
     ]
-    return source, entry, np.concatenate([registers.event_label, registers.neuron_label]), text
+    label = np.concatenate([registers.event_label, registers.background_label, registers.neuron_label])
+    return source, kin, entry, label, text
 
 
-def _confused(where: str, source: Ints, label: Ints) -> list[Confusion]:
+def _confused(where: str, source: Ints, kin: Ints, label: Ints) -> list[Confusion]:
     values, count = np.unique(label, return_counts=True)
     found = []
     for value in values[count > 1].tolist():
-        who = np.unique(source[label == value])
-        if who.size > 1:
-            found.append(Confusion(where, value, tuple(who.tolist())))
+        mine = label == value
+        if np.unique(kin[mine]).size > 1:
+            found.append(Confusion(where, value, tuple(np.unique(source[mine]).tolist())))
     return found
 
 

@@ -49,6 +49,7 @@ class Tables:
     crossbar_target: (20, 12); nodes that pass nothing have mask 0 and target 0x3fff. driver_group: (2, 128), -1 is
     off; driver_mask: (2, 128). row_sign: (2, 256) 1, -1, or 0 for off. weight, label: (2, 256 rows, 256 columns).
     unit_connection, unit_hemisphere, unit_row, unit_column: (u,) synapses taken, by `network.Units`.
+    background_source, background_label: (b,) events that sources of the chip can send; the allocator uses none.
     """
 
     n_external: int
@@ -66,6 +67,8 @@ class Tables:
     unit_hemisphere: Ints
     unit_row: Ints
     unit_column: Ints
+    background_source: Ints = attrs.field(factory=lambda: np.zeros(0, np.int64))
+    background_label: Ints = attrs.field(factory=lambda: np.zeros(0, np.int64))
 
 
 def tables(

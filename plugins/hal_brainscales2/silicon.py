@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from hal_brainscales2.background import occurring
 from hal_brainscales2.config import BrainScaleS2Config
 from hal_brainscales2.options import OpenOptions
 from hal_brainscales2.placement import Placement
@@ -32,11 +33,17 @@ def resolved(options: OpenOptions) -> OpenOptions:
 
 
 def heard(config: BrainScaleS2Config) -> Heard:
-    """Who hears whom, by the registers alone. Sources: channels, then neurons."""
-    n, routing = config.size, config.routing
-    ptr = np.searchsorted(config.circuits.neuron, np.arange(n + 1))
+    """Who hears whom, by the registers alone. Sources: channels, what background sources can send, then neurons."""
+    ptr = np.searchsorted(config.circuits.neuron, np.arange(config.size + 1))
+    return verify(Placement(ptr, config.circuits.circuit.astype(np.int64)), tables(config))
+
+
+def tables(config: BrainScaleS2Config) -> Tables:
+    """The registers that events meet, background sources included."""
+    routing = config.routing
     none = np.zeros(0, np.int64)
-    tables = Tables(
+    own_source, own_label = occurring(config.background)
+    return Tables(
         n_external=config.n_inputs,
         neuron_label=config.neuron_label.astype(np.int64),
         event_source=config.host.channel.astype(np.int64),
@@ -52,8 +59,9 @@ def heard(config: BrainScaleS2Config) -> Heard:
         unit_hemisphere=none,
         unit_row=none,
         unit_column=none,
+        background_source=own_source,
+        background_label=own_label,
     )
-    return verify(Placement(ptr, config.circuits.circuit.astype(np.int64)), tables)
 
 
 def refractory(config: BrainScaleS2Config) -> tuple[Floats, Floats]:
@@ -65,7 +73,7 @@ def refractory(config: BrainScaleS2Config) -> tuple[Floats, Floats]:
 
 
 def network(config: BrainScaleS2Config, options: OpenOptions) -> Network:
-    """The emulator of a configuration."""
+    """The emulator of a configuration. Its input channels: those of the host, then what background sources can send."""
     n, targets = config.size, config.targets
     distance = targets.threshold - targets.leak
     period, free = refractory(config)
@@ -84,7 +92,8 @@ def network(config: BrainScaleS2Config, options: OpenOptions) -> Network:
     order = np.lexsort((found.target, found.source))
     source, target = found.source[order], found.target[order]
     weight = (found.excitation - found.inhibition)[order] / config.scale * spread[3][target]
-    ptr = np.searchsorted(source, np.arange(config.n_inputs + n + 1))
+    channels = config.n_inputs + occurring(config.background)[0].size
+    ptr = np.searchsorted(source, np.arange(channels + n + 1))
     return Network(neurons, Synapses(ptr=ptr, target=target, weight=weight))
 
 
