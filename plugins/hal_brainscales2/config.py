@@ -163,6 +163,9 @@ class BackgroundConfig:
     is drawn follows from the seed and the time since the reset alone: every run from a reset, and every sample of a
     batch, has the same events. `hal_emulators.background` has the rules and what of them is assumed.
 
+    A mask of 2^k - 1 makes 2^k Poisson sources of one, each with its own label and its share of the rate: so the
+    vendor's tools make a population of at most 256, by one source in each hemisphere that hears it (grenade).
+
     The mapper uses none of them. To have source s drive neurons, edit the registers and give them to
     `Mapping.with_config`, or to `Mapper.adopt`. Its events are input 12 + s of the crossbar and reach bus b = s mod 4
     of their own hemisphere h = s div 4, so in `routing`:
