@@ -250,11 +250,11 @@ class Device(ABC):
         duration_ns = int(duration_ns)
         require(self.spec.capabilities, "reset.state", self.spec.name, "run_batch (it resets between samples)")
         self.reset(Reset.STATE)
-        if self._host is None and timeout_s is None and self._quantum_ns() == 1:
+        if self._host is None and timeout_s is None:
             # whatever breaks it off leaves dynamics that nobody knows
             self._broken_off = True
             try:
-                done = self._run_batch(batch, duration_ns, workers)
+                done = self._floored_batch(batch, duration_ns, workers)
             except HalError:
                 # one sample cannot be run: the loop finds out which, and runs the others
                 done = None
@@ -332,8 +332,9 @@ class Device(ABC):
         return self.mapping.inputs + self.spec.ports
 
     def _clocked(self) -> bool:
-        """Whether runs last whole steps: on clocked devices, and where the host has a part in it."""
-        return self.spec.clock.kind == "clocked" or self._host is not None
+        """Whether runs last whole steps: on clocked devices, with a part on the host, and where values go out."""
+        values = any(port.kind == "signal" for port in self.mapping.outputs)
+        return self.spec.clock.kind == "clocked" or self._host is not None or values
 
     def _max_run_ns(self, t0_ns: int) -> int:
         """The longest run: the device's own limit, and times that fit into 64 bits."""
@@ -384,8 +385,8 @@ class Device(ABC):
         return recorded_events(self.mapping)
 
     def _trace(self, probe: Probe) -> Probe:
-        """The probe as recorded: what a node has once is one column."""
-        once = any(o.variable == probe.variable and o.per == "node" for o in self.spec.observables)
+        """The probe as recorded: what a node or a spike has once is one column."""
+        once = any(o.variable == probe.variable and o.per != "neuron" for o in self.spec.observables)
         return attrs.evolve(probe, indices=(0,)) if once else probe
 
     def _probed(self) -> dict[str, tuple[int, ...]]:
@@ -444,6 +445,19 @@ class Device(ABC):
         self._broken_off = False
         self._t0_ns, self._run_number = duration_ns, first + len(batch)
         return [recorder.finish("ok") for recorder in recorders]
+
+    def _floored_batch(self, batch: intake.Batch, duration_ns: int, workers: int) -> BatchRecording | None:
+        """`_run_batch` with times on the device's grid, and with what was fed in and moved among what it says."""
+        floored, moved = intake.floored_batch(batch, self._quantum_ns())
+        done = self._run_batch(floored, duration_ns, workers)
+        if done is None or floored.columns == batch.columns:
+            return done
+        said = done.diagnostics or ((),) * len(batch)
+        return attrs.evolve(
+            done,
+            diagnostics=tuple((*notes, *own) for notes, own in zip(moved, said, strict=True)),
+            stimuli=tuple(batch),
+        )
 
     def _quantum_ns(self) -> int:
         """The grid of input times in model ns."""

@@ -95,6 +95,33 @@ class Signal:
 
 
 @attrs.frozen(eq=False)
+class SignalBatch:
+    """Rows of B independent runs: run b is rows splits[b]:splits[b + 1] of t (R,) and values (R, n)."""
+
+    t: I64 = attrs.field(converter=_int64)
+    values: NDArray[np.floating[Any]] = attrs.field(converter=_rows)
+    splits: I64 = attrs.field(converter=_int64)
+
+    @classmethod
+    def of(cls, runs: Sequence[Signal]) -> SignalBatch:
+        """Put several signals of one width into one batch; those without rows have any width."""
+        splits = np.concatenate([[0], np.cumsum([len(run.t) for run in runs], dtype=np.int64)])
+        some = [run for run in runs if len(run.t)] or list(runs[:1])
+        t, values = (np.concatenate([getattr(run, name) for run in some]) for name in ("t", "values"))
+        return cls(t, values, splits)
+
+    def __len__(self) -> int:
+        return max(0, self.splits.size - 1)
+
+    def __getitem__(self, b: int) -> Signal:
+        if not -len(self) <= b < len(self):
+            raise IndexError(f"batch of {len(self)} runs has no run {b}")
+        b %= len(self)
+        rows = slice(self.splits[b], self.splits[b + 1])
+        return Signal(self.t[rows], self.values[rows])
+
+
+@attrs.frozen(eq=False)
 class EventBatch:
     """Events of B independent runs: run b is `events[splits[b]:splits[b + 1]]`; splits is (B + 1,) int64."""
 

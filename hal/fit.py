@@ -30,10 +30,12 @@ class Resource:
 class Observable:
     """What can be recorded, and what that costs.
 
-    per: what is counted, neuron or node; at_once: how many may be recorded at a time (None: all); scope: per chip or
-    core; period_ns: smallest sampling period, 0 for a step of the clock, None where there is no sampling over time
-    (events, or the final state alone); excludes: observables that cannot be recorded at the same time; types: NIR
-    types that have it, empty for all populations.
+    per: what is counted: neuron; node, where a node has it once; or spike, with one row for each of the node's spikes,
+    in their order, and none in between. at_once: how many may be recorded at a time (None: all). scope: per chip or
+    core. period_ns: sampling period, of which all others are multiples, 0 for a step of the clock; on continuous
+    devices the shortest, in ns of the chip; None where there is no sampling over time (events, one row per spike, or
+    the final state alone). excludes: observables that cannot be recorded at the same time. types: NIR types that have
+    it, empty for all populations.
     """
 
     variable: str

@@ -47,9 +47,12 @@ class Batch:
             columns[name] = EventBatch.of(values) if isinstance(column, EventBatch) else tuple(values)
         return Batch(columns, self.size)
 
+    def __getitem__(self, b: int) -> Checked:
+        return {name: column[b] for name, column in self.columns.items()}
+
     def __iter__(self) -> Iterator[Checked]:
         for b in range(self.size):
-            yield {name: column[b] for name, column in self.columns.items()}
+            yield self[b]
 
 
 def check(
@@ -128,9 +131,31 @@ def floored(stimulus: Checked, quantum_ns: int) -> tuple[Checked, list[Finding]]
         if moved:
             out[name] = given.copy()
             out[name]["t"] -= given["t"] % quantum_ns  # type: ignore[index]  # an event array
-            reason = f"{moved} events were moved to the grid of {quantum_ns} ns"
-            notes.append(Finding(level="note", node=name, field="quantum_in_ns", reason=reason, realised=moved))
+            notes.append(_moved(name, moved, quantum_ns))
     return out, notes
+
+
+def floored_batch(batch: Batch, quantum_ns: int) -> tuple[Batch, list[tuple[Finding, ...]]]:
+    """As `floored` for every sample."""
+    columns = dict(batch.columns)
+    notes: list[tuple[Finding, ...]] = [()] * len(batch)
+    for name, column in batch.columns.items():
+        if quantum_ns == 1 or not isinstance(column, EventBatch):
+            continue
+        late = column.events["t"] % quantum_ns
+        ends = np.concatenate([[0], np.cumsum(late != 0)])[column.splits]
+        if ends[-1]:
+            events = column.events.copy()
+            events["t"] -= late
+            columns[name] = EventBatch(events, column.splits)
+            for b in np.flatnonzero(np.diff(ends)).tolist():
+                notes[b] = (*notes[b], _moved(name, int(ends[b + 1] - ends[b]), quantum_ns))
+    return Batch(columns, batch.size), notes
+
+
+def _moved(name: str, count: int, quantum_ns: int) -> Finding:
+    reason = f"{count} events were moved to the grid of {quantum_ns} ns"
+    return Finding(level="note", node=name, field="quantum_in_ns", reason=reason, realised=count)
 
 
 def duration_problems(duration_ns: Any, step_ns: int | None, max_run_ns: int | None) -> list[Problem]:

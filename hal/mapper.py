@@ -151,7 +151,7 @@ class Mapper(ABC):
             wrong, right = type(plan.config).__name__, self.spec.config.__name__
             raise TypeError(f"the mapper of {self.spec.name} gave registers of class {wrong}, the spec says {right}")
         self._check_names({*model.nodes, *chip.nodes}, plan, plan.placement)
-        probes.check_places(self.spec, chip, wanted, plan.placement)
+        probes.check_mapped(self.spec, chip, wanted, plan.placement, plan.speedup)
         config_module.check(plan.config, f"the configuration made for {self.spec.name}")
         mapping = Mapping(
             device=self.spec.name,
@@ -214,8 +214,9 @@ class Mapper(ABC):
         from hal.host import split
 
         try:
-            front, chip, back, findings = split(model, self.spec.capabilities)
-            findings += self._refusals(model, chip, options.approximate)
+            capable = self._capabilities(options)
+            front, chip, back, findings = split(model, capable)
+            findings += self._refusals(model, chip, capable, options.approximate)
         except ModelError as error:
             # a graph whose projections cannot be told: nothing can be said about the rest
             node = str(error.data.get("node", ""))
@@ -232,7 +233,11 @@ class Mapper(ABC):
             raise TypeError(f"the mapper of {self.spec.name} gave neither a config nor a reason")
         return report, plan, (front, chip, back)
 
-    def _refusals(self, model: Model, chip: Model, approximate: Set[str]) -> list[Finding]:
+    def _capabilities(self, options: MapOptions) -> frozenset[str]:
+        """What the chip does under these options: the words of the spec; override where an option adds to them."""
+        return self.spec.capabilities
+
+    def _refusals(self, model: Model, chip: Model, capable: frozenset[str], approximate: Set[str]) -> list[Finding]:
         """What the core itself has to say: capabilities, the missing step, the reader's notes."""
         findings = [
             Finding(
@@ -243,11 +248,11 @@ class Mapper(ABC):
                 hint=f"allow it with approximate={{{instead!r}}}" if instead else "`hal info` lists what it can do",
             )
             for word, node, reason in required_by(chip)
-            if word not in self.spec.capabilities
+            if word not in capable
             for instead in [self.spec.approximates.get(word, "")]
             if instead not in approximate
         ]
-        findings += self._nothing_left(model, chip)
+        findings += self._nothing_left(model, chip, capable)
         if self.spec.clock.kind == "clocked" and model.semantics.dt_ns is None:
             findings.append(
                 Finding(
@@ -260,7 +265,7 @@ class Mapper(ABC):
             )
         return findings + list(model.notes)
 
-    def _nothing_left(self, model: Model, chip: Model) -> list[Finding]:
+    def _nothing_left(self, model: Model, chip: Model, capable: frozenset[str]) -> list[Finding]:
         """What is to be said where analog values are left to the host, and no neurons are left for the chip."""
         if any(node.population and node.name not in chip.inputs for node in chip.nodes.values()):
             return []
@@ -278,7 +283,7 @@ class Mapper(ABC):
                 hint="put spiking neurons behind the first ones and before the last, or run it on device 'ideal'",
             )
             for word, names in analog.items()
-            if names and word not in self.spec.capabilities
+            if names and word not in capable
         ]
 
     def _latencies(self, model: Model, plan: Plan, back: Model | None) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -72,8 +73,11 @@ def _problems(spec: DeviceSpec, model: Model, probe: Probe) -> list[Problem]:
         problems.append(Problem("no such neuron", where, value=bad[0], limit=f"0..{node.size - 1}"))
     if probe.every_ns is not None:
         period = (model.semantics.dt_ns or 1) if observable.period_ns == 0 else observable.period_ns
+        if spec.clock.kind == "continuous" and period is not None:
+            # any, but not too often: what that is depends on the time scale, see `check_mapped`
+            period = 1
         if period is None:
-            problems.append(Problem("cannot be sampled over time, only at the end", where, value=probe.every_ns))
+            problems.append(Problem("cannot be sampled over time", where, value=probe.every_ns))
         elif probe.every_ns <= 0 or probe.every_ns % period:
             limit = f"multiples of {period} ns"
             problems.append(Problem("cannot be sampled at that period", where, probe.every_ns, limit))
@@ -86,12 +90,20 @@ def _gives_events(model: Model, node: Node) -> bool:
     return node.spiking
 
 
-def check_places(spec: DeviceSpec, chip: Model, probes: tuple[Probe, ...], placement: Placement) -> None:
-    """Probes of what is on the host, and limits per core, which only a placement shows."""
+def check_mapped(
+    spec: DeviceSpec, chip: Model, probes: tuple[Probe, ...], placement: Placement, speedup: float
+) -> None:
+    """Probes of what is on the host, limits per core, and periods on the chip, which only a mapping shows."""
     problems = [
         Problem("is computed on the host; its state cannot be recorded", f"record {probe.node!r}")
         for probe in probes
         if probe.variable != "spikes" and (probe.node not in chip.nodes or probe.node in chip.inputs)
+    ]
+    shortest = {o.variable: math.ceil((o.period_ns or 0) * speedup) for o in spec.observables}
+    problems += [
+        Problem("cannot be sampled so often", f"record {p.node!r}", p.every_ns, f"{shortest[p.variable]} ns or more")
+        for p in probes
+        if spec.clock.kind == "continuous" and p.every_ns is not None and p.every_ns < shortest[p.variable]
     ]
     for observable in spec.observables:
         if observable.at_once is None or observable.scope == "chip":
@@ -117,7 +129,7 @@ def _recorded(model: Model, probe: Probe, observable: Observable) -> int:
     """How much of an observable a probe takes."""
     if probe.variable != observable.variable or probe.node not in model.nodes:
         return 0
-    if observable.per == "node":
+    if observable.per != "neuron":
         return 1
     return model.nodes[probe.node].size if probe.indices is None else len(probe.indices)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal.errors import ConfigError, Problem
-from hal.events import I64, EventBatch, Records, Signal
+from hal.events import I64, EventBatch, Records, Signal, SignalBatch
 from hal.fit import Finding
 from hal.paths import as_path
 from hal.store import readback
@@ -237,7 +237,8 @@ class BatchRecording:
         header: of run 0. runs, t0_ns: (B,) numbers and starts of the runs.
         spikes: node -> EventBatch. signals: Output -> (B, T, n), and `signal_t`: Output -> (T,) their common times;
         a run that ended early has NaN where it has no value, and `signal_rows`: Output -> (B,) says where that begins.
-        stats: counter -> (B, cores) int64. status, intervals, diagnostics, traces, stimuli: one entry per run.
+        stats: counter -> (B, cores) int64. traces: (node, variable) -> SignalBatch. status, intervals, diagnostics,
+        stimuli: one entry per run.
     """
 
     header: RunHeader
@@ -251,7 +252,7 @@ class BatchRecording:
     stats: Mapping[str, I64] = attrs.field(factory=dict)
     intervals: tuple[Records, ...] = ()
     diagnostics: tuple[tuple[Finding, ...], ...] = ()
-    traces: tuple[Mapping[Key, Signal], ...] = ()
+    traces: Mapping[Key, SignalBatch] = attrs.field(factory=dict)
     stimuli: Sequence[Mapping[str, Records | Signal]] = ()
 
     @classmethod
@@ -282,7 +283,7 @@ class BatchRecording:
             stats={name: np.stack([r.stats[name] for r in recordings]) for name in recordings[0].stats},
             intervals=tuple(r.intervals for r in recordings),
             diagnostics=tuple(r.diagnostics for r in recordings),
-            traces=tuple(r.traces for r in recordings),
+            traces={key: SignalBatch.of([r.traces[key] for r in recordings]) for key in recordings[0].traces},
             stimuli=tuple(r.stimulus for r in recordings),
         )
 
@@ -309,7 +310,7 @@ class BatchRecording:
                 output: Signal(self.signal_t[output][: rows.get(output)], values[b][: rows.get(output)])
                 for output, values in self.signals.items()
             },
-            traces=self.traces[b] if self.traces else {},
+            traces={key: batch[b] for key, batch in self.traces.items()},
             stats={counter: per_run[b] for counter, per_run in self.stats.items()},
             intervals=self.intervals[b] if self.intervals else np.empty(0, INTERVAL),
             diagnostics=self.diagnostics[b] if self.diagnostics else (),

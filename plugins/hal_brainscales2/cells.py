@@ -40,6 +40,7 @@ class Cells:
     """A population; (n,) arrays. Potentials count from v_leak, in distances of v_threshold and v_leak.
 
     tau_mem, tau_syn, refractory, holdoff: s of the model. weight: of a unit of the model's, on the current.
+    unit, rest: that distance and v_leak, in the model's units; what does not fire has the typical distance of the rest.
     reset: potential after a spike. latency: half steps by which its spikes stand later than the model's, on average.
     """
 
@@ -48,6 +49,9 @@ class Cells:
     tau_mem: Floats
     tau_syn: Floats
     weight: Floats
+    unit: Floats
+    rest: Floats
+    spiking: bool
     reset: Floats
     refractory: Floats
     holdoff: Floats
@@ -74,17 +78,39 @@ class Reader:
         self.cells: list[Cells] = []
         for field in ("circuits", "hemisphere", "places", "refractory_s", "holdoff_s"):
             for name in getattr(options, field):
-                if not isinstance(model.nodes.get(name), nodes.CubaLIF):
+                if not isinstance(model.nodes.get(name), nodes.CubaLIF | nodes.CubaLI):
                     self.notes.refuse(name, field, "no such population on the chip")
+        firing = [node for node in model.populations() if isinstance(node, nodes.CubaLIF)]
+        distances = [np.ravel(node.v_threshold - node.v_leak) for node in firing]
+        self._typical = float(np.median(np.concatenate(distances))) if distances else 1.0
         for node in model.populations():
             if isinstance(node, nodes.CubaLIF):
                 self._population(node)
+            elif isinstance(node, nodes.CubaLI):
+                self._integrator(node)
             elif not isinstance(node, nodes.Input):
-                self.notes.refuse(node.name, "type", f"{node.type} neurons are not on this chip")
+                hint = "option readout=host" if node.name in self._ends() else ""
+                self.notes.refuse(node.name, "type", f"{node.type} neurons are not on this chip", hint=hint)
         if not self.cells and not self.notes.refused:
             self.notes.refuse("", "neurons", "no spiking neurons are left for the chip")
         for name in model.outputs:
             self._readout(name)
+
+    def _ends(self) -> set[str]:
+        """Populations whose values or spikes an Output gives."""
+        return {p.source for p in self.model.projections() if p.target in self.model.outputs}
+
+    def _integrator(self, node: Any) -> None:
+        """A membrane that is read out: nothing hears it."""
+        heard = [p.target for p in self.model.projections() if p.source == node.name]
+        if set(heard) - set(self.model.outputs):
+            reason = "a membrane's value does not travel on the chip: it can be read out, and feed nobody"
+            self.notes.refuse(node.name, "type", reason, wanted=f"feeds {', '.join(heard)}")
+        elif self.dt_ns is None:
+            hint = "Semantics(dt_ns=...), or --dt on the command line"
+            self.notes.refuse(node.name, "dt_ns", "membranes are read once a step, and nobody said how long", hint=hint)
+        else:
+            self._population(node)
 
     def _population(self, node: Any) -> None:
         before = len(self.notes.refused)
@@ -110,8 +136,10 @@ class Reader:
         self._numbers(node, into, made, before)
 
     def _numbers(self, node: Any, into: list[Projection], made: Response, before: int) -> None:
-        leak, reset = (np.asarray(v, np.float64).ravel() for v in (node.v_leak, node.v_reset))
-        distance = np.asarray(node.v_threshold, np.float64).ravel() - leak
+        spiking = isinstance(node, nodes.CubaLIF)
+        leak = np.asarray(node.v_leak, np.float64).ravel()
+        reset = np.asarray(node.v_reset, np.float64).ravel() if spiking else leak
+        distance = np.asarray(node.v_threshold, np.float64).ravel() - leak if spiking else leak * 0 + self._typical
         if not (distance > 0).all():
             value = float(distance.min())
             self.notes.refuse(node.name, "v_threshold", "a neuron at rest would fire", value, "above v_leak")
@@ -129,6 +157,9 @@ class Reader:
                 tau_mem=made.tau_mem,
                 tau_syn=made.tau_syn,
                 weight=made.area / made.tau_syn / distance,
+                unit=distance,
+                rest=leak,
+                spiking=spiking,
                 reset=(reset - leak) / distance,
                 refractory=np.full(node.size, self.options.refractory_s.get(node.name, half)),
                 holdoff=np.full(node.size, self.options.holdoff_s.get(node.name, 0.0)),

@@ -100,7 +100,10 @@ class CircuitsConfig:
 
 @attrs.frozen(kw_only=True)
 class TargetsConfig:
-    """What a calibration of each neuron has to reach, (n,) each. Potentials in steps of the column ADC (calix)."""
+    """What a calibration of each neuron has to reach, (n,) each. Potentials in steps of the column ADC (calix).
+
+    comparator: without it a neuron never fires, and is there to be read out.
+    """
 
     leak: Floats = _each("float64", "resting potential; 50..160 is standard", 255, unit="CADC LSB")
     reset: Floats = _each("float64", "after a spike; 50..160 is standard", 255, unit="CADC LSB")
@@ -111,6 +114,7 @@ class TargetsConfig:
     membrane_capacitance: Ints = _each("uint8", "about 2.3 pF at 63", 63)
     refractory_time: Floats = _each("float64", "40 ns..32 us is standard", 1.0, unit="s")
     holdoff_time: Floats = _each("float64", "0..4 us is standard", 1.0, unit="s")
+    comparator: NDArray[np.bool_] = array("bool", (None,), doc="whether it fires", factory=_zeros("bool", 0))
 
     def rules(self) -> Iterator[Problem]:
         """One value each, thresholds above the leak."""
@@ -227,6 +231,9 @@ class BrainScaleS2Config:
     host: HostConfig = setting(doc="the host's events", factory=HostConfig)
     background: BackgroundConfig = setting(doc="the chip's own sources of events", factory=BackgroundConfig)
     madc: tuple[int, ...] = setting((), doc="neurons whose membrane the fast ADC sees, at most two", minimum=0)
+    cadc: Ints = _each("uint16", "neurons whose membranes the column ADCs see", CIRCUITS - 1)
+    unit: Floats = _each("float64", "of each neuron: the model's v per distance of threshold and leak", 1e300)
+    rest: Floats = _each("float64", "of each neuron: the model's v at its leak", 1e300, minimum=-1e300)
 
     @property
     def n_inputs(self) -> int:
@@ -251,6 +258,8 @@ class BrainScaleS2Config:
             ("circuits.neuron", neurons),
             ("targets.leak", self.targets.leak.size),
             ("refractory.counter", self.refractory.counter.size),
+            ("unit", self.unit.size),
+            ("rest", self.rest.size),
         ):
             if size != n:
                 yield Problem("as many as neurons", where, value=size, limit=n)
@@ -258,6 +267,8 @@ class BrainScaleS2Config:
             yield Problem("no such channel", "host.channel", int(self.host.channel.max()), f"0..{self.n_inputs - 1}")
         if len(self.madc) > 2 or any(neuron >= n for neuron in self.madc):
             yield Problem("at most two neurons there are", "madc", value=self.madc, limit=f"0..{n - 1}")
+        if self.cadc.size and int(self.cadc.max()) >= n:
+            yield Problem("no such neuron", "cadc", int(self.cadc.max()), f"0..{n - 1}")
         ends = 0
         for run in self.populations:
             if run.first != ends:

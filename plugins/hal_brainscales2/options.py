@@ -30,6 +30,16 @@ class MapOptions(config.MapOptions):
         minimum=1e-3,
         maximum=1e6,
     )
+    readout: Literal["host", "chip"] = setting(
+        "host", doc="where CubaLI neurons are that give an Output its values: computed, or circuits read out every step"
+    )
+    leak: float = setting(80, doc="resting potential; 50..160 is standard", unit="CADC LSB", minimum=0, maximum=255)
+    threshold: float = setting(
+        150, doc="of neurons that fire; 50..220 is standard", unit="CADC LSB", minimum=0, maximum=255
+    )
+    i_synin_gm: int = setting(500, doc="strength of synaptic inputs; 30..800 is standard", minimum=0, maximum=1022)
+    synapse_dac_bias: int = setting(1000, doc="of the whole chip; 30..1022 is standard", minimum=0, maximum=1022)
+    membrane_capacitance: int = setting(63, doc="about 2.3 pF at 63", minimum=0, maximum=63)
     rounding: Literal["even", "away"] = setting(
         "even", doc="of weights that lie between two integers: as jaxsnn, or as hxtorch"
     )
@@ -81,6 +91,18 @@ class OpenOptions(config.OpenOptions):
         None, doc="relative spread of time constants, weights, thresholds; 0.05 is an assumption", minimum=0,
         maximum=0.5,
     )  # fmt: skip
+    adc: bool | None = setting(
+        None, doc="membranes are read in the steps and the range of their ADC; chip and mock: yes"
+    )
+    clipping: bool | None = setting(
+        None, doc="membranes stay within 30..210 CADC LSB (inferred from calix constants); chip and mock: yes"
+    )
+    saturation: float | None = setting(
+        None,
+        doc="largest synaptic current, in distances of threshold and leak; None: none, since no size is published",
+        minimum=1e-3,
+        maximum=1e6,
+    )
     link_event_s: float | None = setting(
         None,
         doc="time an event takes on the link, each way; chip and mock: 8e-9, a word",

@@ -6,6 +6,7 @@ and makes every synapse in their rows react that has its label, whoever sent it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -98,25 +99,14 @@ def verify(placement: Placement, registers: Tables) -> Heard:
     source, kin, entry, label, unowned = _events(placement, registers)
     found: list[list[Ints]] = [[], [], []]
     confusions: list[Confusion] = []
-    for h in range(HEMISPHERES):
-        for bus in range(BUSES):
-            passing = passes(registers, entry, label, bus_output(h, bus))
-            for position in range(DRIVERS_PER_BUS):
-                driver = driver_at(bus, position)
-                if registers.driver_group[h, driver] < 0:
-                    continue
-                mask = registers.driver_mask[h, driver]
-                select = label[passing] >> ROW_SELECT_SHIFT & (ROW_SELECTS - 1)
-                taken = passing[(select & mask) == (position & mask)]
-                six = label[taken] & (LABELS - 1)
-                confusions += _confused(f"hemisphere {h}, driver {driver}", source[taken], kin[taken], six)
-                for row in driver_rows(driver):
-                    event, column = np.nonzero(
-                        (registers.label[h, row] == six[:, None]) & (registers.weight[h, row] > 0)
-                    )  # fmt: skip
-                    found[0].append(source[taken[event]])
-                    found[1].append(owner[circuit(column, h)])
-                    found[2].append(registers.weight[h, row, column].astype(np.int64) * registers.row_sign[h, row])
+    for h, driver, taken in _arriving(registers, entry, label):
+        six = label[taken] & (LABELS - 1)
+        confusions += _confused(f"hemisphere {h}, driver {driver}", source[taken], kin[taken], six)
+        for row in driver_rows(driver):
+            event, column = np.nonzero((registers.label[h, row] == six[:, None]) & (registers.weight[h, row] > 0))
+            found[0].append(source[taken[event]])
+            found[1].append(owner[circuit(column, h)])
+            found[2].append(registers.weight[h, row, column].astype(np.int64) * registers.row_sign[h, row])
     to_host = [passes(registers, entry, label, host_output(link)) for link in range(BUSES)]
     for link, passing in enumerate(to_host):
         inner = passing[(entry[passing] < EVENT_OUTPUTS) | (entry[passing] >= background_input(0))]
@@ -127,6 +117,59 @@ def verify(placement: Placement, registers: Tables) -> Heard:
     own = target >= 0
     made = _summed(who[own], target[own], weight[own])
     return attrs.evolve(made, confusions=tuple(confusions), unowned=tuple(unowned))
+
+
+@attrs.frozen(eq=False)
+class Sites:
+    """Synapses that hear a source, in rows of a sign, (s,) each, whatever their weight; sorted by key.
+
+    key: (source * neurons + target) * 2, + 1 for inhibition. In a key the strongest come first.
+    """
+
+    key: Ints
+    hemisphere: Ints
+    row: Ints
+    column: Ints
+
+
+def sites(placement: Placement, registers: Tables) -> Sites:
+    """Where weights can be without anything else being changed. Sources: external ones, then neurons."""
+    n, external = placement.ptr.size - 1, registers.n_external
+    owner = np.full(CIRCUITS, -1, np.int64)
+    owner[placement.circuit] = np.repeat(np.arange(n), np.diff(placement.ptr))
+    source, _, entry, label, _ = _events(placement, registers)
+    neuron = entry < EVENT_OUTPUTS
+    source = np.where(neuron, source - source[neuron].min(initial=external) + external, source)
+    background = entry >= background_input(0)
+    keys, places = [np.zeros(0, np.int64)], [np.zeros((0, 3), np.int64)]
+    for h, driver, taken in _arriving(registers, entry, label):
+        own = taken[~background[taken]]
+        for row in driver_rows(driver):
+            if not registers.row_sign[h, row]:
+                continue
+            event, column = np.nonzero(registers.label[h, row] == (label[own] & (LABELS - 1))[:, None])
+            target = owner[circuit(column, h)]
+            event, column, target = event[target >= 0], column[target >= 0], target[target >= 0]
+            keys.append((source[own[event]] * n + target) * 2 + (registers.row_sign[h, row] < 0))
+            places.append(np.stack([np.full(column.size, h), np.full(column.size, row), column], axis=1))
+    key, at = np.concatenate(keys), np.concatenate(places)
+    strength = registers.weight[at[:, 0], at[:, 1], at[:, 2]].astype(np.int64)
+    order = np.lexsort((at[:, 1], at[:, 0], -strength, key))
+    return Sites(key[order], at[order, 0], at[order, 1], at[order, 2])
+
+
+def _arriving(registers: Tables, entry: Ints, label: Ints) -> Iterator[tuple[int, int, Ints]]:
+    """Hemisphere, driver, and the events that reach it, for all drivers in use."""
+    for h in range(HEMISPHERES):
+        for bus in range(BUSES):
+            passing = passes(registers, entry, label, bus_output(h, bus))
+            for position in range(DRIVERS_PER_BUS):
+                driver = driver_at(bus, position)
+                if registers.driver_group[h, driver] < 0:
+                    continue
+                mask = registers.driver_mask[h, driver]
+                select = label[passing] >> ROW_SELECT_SHIFT & (ROW_SELECTS - 1)
+                yield h, driver, passing[(select & mask) == (position & mask)]
 
 
 def passes(registers: Tables, entry: Ints, label: Ints, output: int) -> Ints:

@@ -34,8 +34,13 @@ def resolved(options: OpenOptions) -> OpenOptions:
 
 def heard(config: BrainScaleS2Config) -> Heard:
     """Who hears whom, by the registers alone. Sources: channels, what background sources can send, then neurons."""
+    return verify(places(config), tables(config))
+
+
+def places(config: BrainScaleS2Config) -> Placement:
+    """Circuits, as the allocator has them."""
     ptr = np.searchsorted(config.circuits.neuron, np.arange(config.size + 1))
-    return verify(Placement(ptr, config.circuits.circuit.astype(np.int64)), tables(config))
+    return Placement(ptr, config.circuits.circuit.astype(np.int64))
 
 
 def tables(config: BrainScaleS2Config) -> Tables:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import product
 from typing import Any, Final, Literal, get_args, get_origin
@@ -69,13 +70,17 @@ def check_observables(ctx: Context) -> None:
         demand((probe.node, probe.variable) in recording.traces, f"{what} was taken; traces: {list(recording.traces)}")
         trace = recording.traces[probe.node, probe.variable]
         size = witness.model.nodes[probe.node].size if probe.indices is None else len(probe.indices)
-        columns = 1 if observable.per == "node" else size
+        columns = 1 if observable.per != "neuron" else size
         rows = len(trace.t)
         demand(rows, f"{what}: no sample in {STEPS} steps")
         shape = trace.values.shape
         demand(shape == (rows, columns), f"{what}, per {observable.per}: values of shape {shape}, not (T, {columns})")
-        inside = trace.t.min() >= 0 and trace.t.max() < DURATION and (np.diff(trace.t) > 0).all()
+        inside = trace.t.min() >= 0 and trace.t.max() < DURATION
+        inside &= np.diff(trace.t).min(initial=1) >= (observable.per != "spike")
         demand(inside, f"{what}: times {trace.t[:3].tolist()}... are not rising within the run")
+        if observable.per == "spike":
+            fired = recording.spikes[probe.node]["t"]
+            demand(np.array_equal(trace.t, fired), f"{what}: {rows} rows, and {fired.size} spikes at other times")
         demand(np.isfinite(trace.values).all(), f"{what}: not all values are finite")
     ctx.measure("observables", ", ".join(o.variable for o in ctx.spec.observables))
 
@@ -88,10 +93,11 @@ def _recordable(ctx: Context, observable: Observable) -> tuple[Witness, Probe, M
             if observable.types and witness.model.nodes[name].type not in observable.types:
                 continue
             size = witness.model.nodes[name].size
-            most = size if observable.per == "node" else min(size, observable.at_once or size)
+            most = size if observable.per != "neuron" else min(size, observable.at_once or size)
             probe = Probe(name, observable.variable, indices=None if most == size else range(most))
             try:
-                return witness, probe, ctx.mapper().map(witness.model, options, record=[probe])
+                wanted = [probe, name] if observable.per == "spike" else [probe]
+                return witness, probe, ctx.mapper().map(witness.model, options, record=wanted)
             except HalError as error:
                 refusal = f"the first: {error}" if refusal.startswith("no population") else refusal
     told = f"the observable {observable.variable!r} is declared, and every probe on it is refused"
@@ -143,7 +149,7 @@ def _requests(ctx: Context, observable: Observable) -> Iterator[Request]:
     for witness in lacking[:1]:
         yield _one(witness, f"a probe on {_kind(witness)} neurons, which lack it", observable)
     for witness in having[:1]:
-        yield from _apart(witness, observable)
+        yield from _apart(ctx, witness, observable)
         yield from _at_once(ctx, witness, observable)
 
 
@@ -153,13 +159,15 @@ def _one(witness: Witness, what: str, observable: Observable, every_ns: int | No
     return Request(what=what, model=witness.model, probes=(probe,), refused=(repr(name),))
 
 
-def _apart(witness: Witness, observable: Observable) -> Iterator[Request]:
+def _apart(ctx: Context, witness: Witness, observable: Observable) -> Iterator[Request]:
     """Periods it does not have, and others it cannot be recorded with."""
     period = observable.period_ns
     if period is None:
         yield _one(witness, "sampled over time, which it cannot be", observable, 4 * STEP_NS)
     else:
         odd = (period or STEP_NS) + 1
+        if ctx.spec.clock.kind == "continuous":
+            odd = math.ceil(period * ctx.mapping().speedup) - 1
         yield _one(witness, f"sampled every {odd} ns, its period being {period or STEP_NS} ns", observable, odd)
     name = witness.populations[-1]
     for other in observable.excludes:
@@ -176,14 +184,14 @@ def _apart(witness: Witness, observable: Observable) -> Iterator[Request]:
 
 def _at_once(ctx: Context, witness: Witness, observable: Observable) -> Iterator[Request]:
     most = observable.at_once
-    if most is None or most > (DEEPEST if observable.per == "node" else WIDEST):
+    if most is None or most > (DEEPEST if observable.per != "neuron" else WIDEST):
         return
     if observable.scope != "chip":
         yield from _on_one_core(ctx, witness, observable, most)
         return
     for asked in (most, most + 1):
         model, probes = (
-            _deep(witness, observable, asked) if observable.per == "node" else _wide(witness, observable, asked)
+            _deep(witness, observable, asked) if observable.per != "neuron" else _wide(witness, observable, asked)
         )
         refused = (observable.variable,) if asked > most else ()
         what = f"{asked} {observable.per}s at once, of {most} on a chip"
@@ -214,7 +222,7 @@ def _deep(witness: Witness, observable: Observable, size: int) -> tuple[Model, t
 
 def _on_one_core(ctx: Context, witness: Witness, observable: Observable, most: int) -> Iterator[Request]:
     """A little more than a core may record of those neurons that lie on one; none where no core holds so many."""
-    if observable.per == "node":
+    if observable.per != "neuron":
         model, probes = _deep(witness, observable, min(DEEPEST, most + 1))
     else:
         model, probes = _wide(witness, observable, min(WIDEST, 2 * most + 1))
@@ -228,7 +236,7 @@ def _on_one_core(ctx: Context, witness: Witness, observable: Observable, most: i
     for asked in (most, most + 1):
         if len(here) < asked:
             return
-        if observable.per == "node":
+        if observable.per != "neuron":
             chosen = tuple(probe for probe in probes if np.isin(mapping.where(probe.node), here).all())[:asked]
         else:
             chosen = (Probe("wide", observable.variable, indices=tuple(here["index"][:asked].tolist())),)

@@ -1,0 +1,108 @@
+"""What is needed and what became of numbers: rows, findings, losses, and weights as the chip has them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hal.fit import FitRow
+from hal.mapping import Losses
+from hal.model import Model
+from hal.notes import Notes
+from hal_brainscales2.allocator import Allocation
+from hal_brainscales2.synapses import Part
+
+UNITS: Final = {
+    "circuits": "circuits",
+    "synapse_rows": "rows",
+    "drivers": "drivers",
+    "fan_in": "rows",
+    "labels": "labels",
+    "row_selects": "drivers",
+    "weight": "rows",
+}
+
+
+def rows(allocation: Allocation) -> list[FitRow]:
+    """Of all that is counted, and of what is lacking."""
+    hints = {(v.resource, v.where): "; ".join(v.helps) for v in allocation.violations}
+    told = {(u.resource, u.where) for u in allocation.usage}
+    made = [
+        FitRow(
+            resource=u.resource,
+            place=u.where,
+            node="",
+            needed=u.needed,
+            limit=u.available,
+            unit=UNITS[u.resource],
+            hint=hints.get((u.resource, u.where), ""),
+        )
+        for u in allocation.usage
+    ]
+    made += [
+        FitRow(
+            resource=v.resource,
+            place=v.where,
+            node="",
+            needed=v.needed,
+            limit=v.available,
+            unit=UNITS[v.resource],
+            hint="; ".join(v.helps),
+        )
+        for v in allocation.violations
+        if (v.resource, v.where) not in told
+    ]
+    return made
+
+
+def about(made: list[Part], notes: Notes) -> None:
+    """Tell what quantisation did to each projection."""
+    for part in made:
+        gone = int(((part.hw == 0) & (part.wanted != 0)).sum())
+        if gone:
+            worst = float(np.abs(part.wanted[(part.hw == 0)]).max())
+            notes.say("changed", part.name, "weight", f"weights too small for an integer became 0 ({gone})", worst, 0)
+        if part.clipped:
+            worst = float(np.abs(part.wanted).max())
+            limit = float(np.abs(part.hw).max())
+            notes.say("changed", part.name, "weight", f"weights were clipped ({part.clipped})", worst, limit)
+        size = float(np.sqrt((part.wanted**2).sum()))
+        if size:
+            error = float(np.sqrt(((part.hw / part.scale - part.wanted) ** 2).sum())) / size
+            if error:
+                told = f"rms error {100 * error:.2g} %"
+                notes.say("note", part.name, "quantisation", "6-bit weights", "as given", told)
+
+
+def losses(made: list[Part]) -> Losses:
+    """Weights that became 0, or were clipped."""
+    groups: list[Any] = []
+    for part in made:
+        if part.node is None:
+            continue
+        flat = np.ravel(part.node.weight).astype(np.float64)
+        left = part.hw / part.scale
+        clipped = np.abs(part.wanted) * part.scale > np.abs(part.hw) + 1
+        for reason, lost in (("rounded to 0", part.hw == 0), ("clipped: rows run short", clipped & (part.hw != 0))):
+            index, first = np.unique(part.weight[lost], return_index=True)
+            wanted = flat[index]
+            kept = wanted * (left[lost] / part.wanted[lost])[first]
+            groups.append((part.name, "weight", index, wanted, kept, reason))
+    return Losses.build(groups)
+
+
+def realised(model: Model, made: list[Part]) -> dict[tuple[str, str], NDArray[Any]]:
+    """Weights in the model's units; all else is as the model says, up to what a calibration reaches."""
+    out: dict[tuple[str, str], NDArray[Any]] = {}
+    for part in made:
+        if part.node is None:
+            continue
+        values = out.setdefault((part.name, "weight"), np.ravel(part.node.weight).astype(np.float64))
+        unit = part.target_cells.weight[part.target]
+        # a neuron whose input is multiplied by 0 has no use for any weight
+        values[part.weight] = np.divide(part.hw / part.scale, unit, out=np.zeros_like(unit), where=unit != 0)
+    for key in out:
+        out[key] = out[key].reshape(model.nodes[key[0]].weight.shape)  # type: ignore[attr-defined]
+    return out
