@@ -35,12 +35,40 @@ class Link:
 
     def send(self, t: ArrayLike) -> Passed:
         """Events at these times, s, non-decreasing and not before those of the last call. ValueError for others."""
-        times = np.ascontiguousarray(t, np.float64)
-        if times.ndim != 1 or not np.isfinite(times).all() or (np.diff(times) < 0).any():
-            raise ValueError("times must be finite, in one dimension, and must not decrease")
+        times = _checked(t, np.array([0, np.size(t)]))
         out, kept = np.empty_like(times), np.empty(times.size, np.bool_)
         self._free = _send(times, self._free, self.service_s, float(self.capacity), out, kept)
         return Passed(t=out, kept=kept)
+
+    def alone(self, t: ArrayLike, splits: ArrayLike) -> Passed:
+        """Batches of events, batch b from splits[b] to splits[b + 1], each on a link of its own that nothing is on."""
+        ends = np.asarray(splits, np.int64)
+        times = _checked(t, ends)
+        out, kept = np.empty_like(times), np.empty(times.size, np.bool_)
+        _alone(times, ends, self.service_s, float(self.capacity), out, kept)
+        return Passed(t=out, kept=kept)
+
+
+def _checked(t: ArrayLike, splits: NDArray[np.int64]) -> NDArray[np.float64]:
+    times = np.ascontiguousarray(t, np.float64)
+    fine = times.ndim == 1 and bool(np.isfinite(times).all())
+    if not fine or not np.isin(np.flatnonzero(np.diff(times) < 0) + 1, splits).all():
+        raise ValueError("times must be finite, in one dimension, and must not decrease")
+    return times
+
+
+@njit
+def _alone(
+    t: NDArray[np.float64],
+    splits: NDArray[np.int64],
+    service: float,
+    capacity: float,
+    out: NDArray[np.float64],
+    kept: NDArray[np.bool_],
+) -> None:
+    for b in range(splits.size - 1):
+        part = slice(splits[b], splits[b + 1])
+        _send(t[part], -np.inf, service, capacity, out[part], kept[part])
 
 
 @njit

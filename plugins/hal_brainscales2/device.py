@@ -10,24 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal.device import Device, DeviceSpec, Reset
-from hal.intake import Checked
+from hal.intake import Batch, Checked
 from hal.mapping import Mapping
 from hal.pace import Pace
-from hal.probes import feeding
-from hal.recorder import Recorder
-from hal_brainscales2 import silicon
+from hal.recorder import MemoryRecorder, Recorder
+from hal.recording import BatchRecording
+from hal_brainscales2 import batches, silicon
 from hal_brainscales2.background import Feed, Sent
 from hal_brainscales2.config import BrainScaleS2Config
 from hal_brainscales2.limits import COLUMNS
 from hal_brainscales2.options import OpenOptions
+from hal_brainscales2.readout import PER_SPIKE, Readout, Spikes, no_spikes
 from hal_emulators.cuba import Network, Probe, Result
 from hal_emulators.link import Link
 
 I64 = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-GRID_NS: Final = 8
-"""Of the chip's time stamps."""
 FIRST_PIECE: Final = 1 << 20
 """Model ns handed to the emulator at first."""
 
@@ -45,27 +44,30 @@ class BrainScaleS2Device(Device):
             self.spec = attrs.evolve(spec, clock=attrs.evolve(spec.clock, quantum_in_ns=1, quantum_out_ns=1))
 
     def _load(self, mapping: Mapping) -> None:
-        self._network = silicon.network(mapping.config, self.options)
+        config: BrainScaleS2Config = mapping.config
+        self._network = silicon.network(config, self.options)
+        self._background = Feed(config.background, silicon.tables(config))
+        self._readout = Readout(mapping, self.options)
+        self._to_host = silicon.to_host(config)
         self._speedup = mapping.speedup
         service = self.options.link_event_s or 0.0
         self._links = tuple(Link(service, self.options.link_capacity) for _ in range(2))
-        self._late = np.zeros(0), np.zeros(0, np.int64)
-        runs = {run.name: (run.first, run.size) for run in mapping.config.populations}
-        self._taps = {key: [runs[name] for name in names] for key, names in feeding(mapping).items()}
         self._pace = Pace(FIRST_PIECE, most=1 << 50)
-        config: BrainScaleS2Config = mapping.config
-        self._background = Feed(config.background, silicon.tables(config))
         first = np.searchsorted(config.circuits.neuron, np.arange(config.size))
         self._core = config.circuits.circuit[first].astype(np.int64) // COLUMNS
         self._fan_out = _fan_out(self._network, self._core, self.spec.cores)
+        self._rest()
+
+    def _rest(self) -> None:
+        self._late = np.zeros(0), np.zeros(0, np.int64)
+        self._held = no_spikes()
         self._now = 0
 
     def _reset(self, mode: Reset) -> None:
         self._network.reset()
         for link in self._links:
             link.reset()
-        self._late = np.zeros(0), np.zeros(0, np.int64)
-        self._now = 0
+        self._rest()
 
     def _seconds(self, ns: Any) -> Any:
         """Chip seconds since the reset, of model ns since then."""
@@ -75,10 +77,8 @@ class BrainScaleS2Device(Device):
         config: BrainScaleS2Config = self.mapping.config
         when, channel = _channels(config, stimulus)
         noise = self.rng()
-        start_ns, pending = self._now, 0
-        probes = [probe for probe in self.mapping.record if probe.variable != "spikes"]
-        sampled = [probe for probe in probes if probe.every_ns is not None]
-        wanted = [Probe(p.variable, _rows(config, p), self._seconds(int(p.every_ns or 1))) for p in sampled]
+        start_ns, under_way = self._now, 0
+        watched = self._watched(start_ns, duration_ns)
         for start, length in self._pace.pieces(duration_ns):
             low, high = np.searchsorted(when, (start, start + length))
             self._now = start_ns + start + length
@@ -86,21 +86,68 @@ class BrainScaleS2Device(Device):
             until_s = self._seconds(self._now)
             own = self._background.between(self._network.clock_s, until_s)
             sent = np.concatenate([sent, own.number + config.n_inputs])
-            result = self._network.run(until_s, np.concatenate([times, own.t]), sent, wanted)
-            pending = result.pending + self._late[0].size
-            self._deliver(result, own, start_ns, duration_ns, noise, recorder)
+            probes = [watch.probe for watch in watched]
+            result = self._network.run(until_s, np.concatenate([times, own.t]), sent, probes)
+            under_way = result.pending
+            self._receive(result, own, start_ns, duration_ns, noise, recorder)
+            self._deliver(until_s, start + length == duration_ns, start_ns, duration_ns, recorder)
             sources = np.concatenate([sent, result.neuron + self._network.n_inputs])
             recorder.count("synops", self._fan_out[sources].sum(axis=0))
-            for probe, (at, values) in zip(sampled, result.traces, strict=True):
-                t = np.clip(np.rint(at * self._speedup * 1e9).astype(np.int64) - start_ns, 0, duration_ns - 1)
-                recorder.sample(probe.node, probe.variable, t, values)
+            for watch, (at, values) in zip(watched, result.traces, strict=True):
+                watch.take(at, values, recorder)
             recorder.advance(start + length)
         self._count("events_in", 0, when.size, recorder)
-        self._count("pending", 0, pending, recorder)
-        for probe in probes:
-            if probe.every_ns is None and duration_ns:
-                values = self._network.state(probe.variable)[_rows(config, probe)]
-                recorder.sample(probe.node, probe.variable, np.array([duration_ns - 1]), values[None, :])
+        self._count("pending", 0, under_way + self._late[0].size + self._held.t.size, recorder)
+        if duration_ns:
+            self._last(duration_ns, recorder)
+
+    def _watched(self, start_ns: int, duration_ns: int) -> list[_Watch]:
+        """Membranes that are read again and again: probes, and those that give Outputs their values."""
+        readout, made = self._readout, []
+        for probe in self.mapping.record:
+            if probe.every_ns is not None:
+                neurons = readout.probed(probe)
+                made.append(_Watch(self, neurons, probe.every_ns, start_ns, duration_ns, (probe.node, probe.variable)))
+        for output, neurons in readout.signals.items():
+            step_ns = int(self.mapping.step_ns or 1)
+            made.append(_Watch(self, neurons, step_ns, start_ns, duration_ns, (output, "output")))
+        return made
+
+    def _last(self, duration_ns: int, recorder: Recorder) -> None:
+        """Membranes as they stand at the end of the run."""
+        at = np.array([duration_ns - 1])
+        v = self._network.state("v")
+        for probe in self.mapping.record:
+            if probe.every_ns is None and probe.variable not in ("spikes", *PER_SPIKE):
+                neurons = self._readout.probed(probe)
+                values = self._readout.volts(v[neurons], neurons, probe.variable)
+                recorder.sample(probe.node, probe.variable, at, values[None, :])
+        for output, neurons in self._readout.signals.items():
+            row = np.array([duration_ns - int(self.mapping.step_ns or 1)])
+            recorder.sample(output, "output", row, self._readout.volts(v[neurons], neurons, "v_cadc")[None, :])
+
+    def _run_batch(self, stimulus: Batch, duration_ns: int, workers: int) -> BatchRecording | None:
+        """All samples in one go; the loop where membranes are watched, events are lost or the chip makes its own."""
+        states = any(probe.variable not in ("spikes", *PER_SPIKE) for probe in self.mapping.record)
+        if states or self._readout.signals or self.mapping.config.background.on.any() or not duration_ns:
+            return None
+        chip = batches.Chip(
+            network=self._network,
+            readout=self._readout,
+            link=self._links[0],
+            to_host=self._to_host,
+            fan_out=self._fan_out,
+            core=self._core,
+            seed=self.seed,
+        )
+        done = batches.run(chip, stimulus, duration_ns, workers, self._header(duration_ns, stimulus[0]))
+        if done is not None:
+            # the state that the loop would have left: that of the last sample
+            self._reset(Reset.STATE)
+            recorder = MemoryRecorder()
+            recorder.start(self._header(duration_ns, stimulus[len(stimulus) - 1]))
+            self._run(stimulus[len(stimulus) - 1], duration_ns, recorder)
+        return done
 
     def _sent(self, when: I64, channel: I64, start_ns: int, duration_ns: int, recorder: Recorder) -> tuple[Floats, I64]:
         """Times on the chip (s since the reset) and channels of events that came over the link by now.
@@ -119,7 +166,7 @@ class BrainScaleS2Device(Device):
         self._late = t[~there], index[~there]
         return t[there], index[there]
 
-    def _deliver(
+    def _receive(
         self,
         result: Result,
         own: Sent,
@@ -128,41 +175,64 @@ class BrainScaleS2Device(Device):
         noise: np.random.Generator,
         recorder: Recorder,
     ) -> None:
-        """One piece's spikes, as the host stamps them.
+        """One piece's events on their way to the host; stamps are made on the chip, so waiting does not change them.
 
         Events of background sources that are let out take their time on the link; they are no node's, and not recorded.
         """
-        out, neuron = _merged(result, own)
-        passed = self._links[1].send(out)
+        out = self._to_host[result.neuron]
+        spikes = Spikes(result.t, self._readout.read(result.t, noise), result.neuron, result.i)[out]
+        others = own.t[own.to_host]
+        nobody = Spikes(others, others, np.full(others.size, -1), np.zeros(others.size))
+        leaving = spikes.plus(nobody)
+        leaving = leaving[np.argsort(leaving.t, kind="stable")]
+        passed = self._links[1].send(leaving.t)
         if not passed.kept.all():
-            lost = out[~passed.kept] * self._speedup * 1e9 - start_ns
+            lost = leaving.t[~passed.kept] * self._speedup * 1e9 - start_ns
             self._count("dropped", 1, lost.size, recorder)
             low, high = (int(np.clip(x, 0, duration_ns)) for x in (lost[0], lost[-1]))
             recorder.interval("dropped", 1, low, high)
-        # stamps are made on the chip: waiting does not change them
-        kept = passed.kept & (neuron >= 0)
-        t, neuron = out[kept], neuron[kept]
-        if self.options.offset_s or self.options.jitter_s:
-            t = t + (self.options.offset_s or 0.0) + noise.normal(0.0, self.options.jitter_s or 0.0, t.size)
-        if self.options.stamps:
-            grid = GRID_NS * 1e-9
-            t = np.floor(t / grid * (1 + 1e-12)) * grid
-        stamp = np.floor(t * self._speedup * 1e9 * (1 + 1e-15)).astype(np.int64) - start_ns
-        stamp = np.clip(stamp, 0, duration_ns - 1)
-        for key, ranges in self._taps.items():
-            there, index = np.zeros(stamp.size, bool), neuron.copy()
-            for first, size in ranges:
-                mine = (neuron >= first) & (neuron < first + size)
-                there |= mine
-                index[mine] -= first
-            recorder.emit(key, stamp[there], index[there])
+        self._held = self._held.plus(leaving[passed.kept & (leaving.neuron >= 0)])
         sent = np.concatenate([self._core[result.neuron], own.hemisphere[own.to_host]])
         recorder.count("events_out", np.bincount(sent, minlength=self.spec.cores).astype(np.int64))
+
+    def _deliver(self, until_s: float, last: bool, start_ns: int, duration_ns: int, recorder: Recorder) -> None:
+        """Spikes that the host is told of by now: in order, and none before one that may still come."""
+        readout = self._readout
+        told = self._held.read < (until_s if last else until_s - readout.late_s)
+        spikes, self._held = self._held[told], self._held[~told]
+        spikes = spikes[np.argsort(spikes.read, kind="stable")]
+        stamp = readout.stamps(spikes.read, start_ns, duration_ns)
+        for key in readout.taps:
+            there, index = readout.of(key, spikes.neuron)
+            recorder.emit(key, stamp[there], index[there])
+        for node, variable, run in readout.per_spike:
+            mine, values = readout.rows(spikes, variable, run, start_ns * 1e-9)
+            recorder.sample(node, variable, stamp[mine], values)
 
     def _count(self, counter: str, core: int, count: int, recorder: Recorder) -> None:
         values = np.zeros(self.spec.cores, np.int64)
         values[core] = count
         recorder.count(counter, values)
+
+
+class _Watch:
+    """Membranes read every so often. Values of Outputs stand after a step, so their first sample is a step late."""
+
+    def __init__(
+        self, device: BrainScaleS2Device, neurons: I64, every_ns: int, start_ns: int, duration_ns: int,
+        key: tuple[str, str],
+    ) -> None:  # fmt: skip
+        self.probe = Probe("v", neurons, device._seconds(every_ns))
+        self._readout, self._neurons, self._key = device._readout, neurons, key
+        self._start_ns, self._duration_ns = start_ns, duration_ns
+        self._behind = every_ns if key[1] == "output" else 0
+
+    def take(self, at: Floats, values: Floats, recorder: Recorder) -> None:
+        """One piece's samples."""
+        t = np.rint(at * self._readout.speedup * 1e9).astype(np.int64) - self._start_ns - self._behind
+        own = (t >= 0) & (t < self._duration_ns)
+        variable = "v_cadc" if self._behind else self._key[1]
+        recorder.sample(*self._key, t[own], self._readout.volts(values[own], self._neurons, variable))
 
 
 def _fan_out(network: Network, core: I64, cores: int) -> I64:
@@ -172,14 +242,6 @@ def _fan_out(network: Network, core: I64, cores: int) -> I64:
     made = np.zeros((synapses.ptr.size - 1, cores), np.int64)
     np.add.at(made, (source, core[synapses.target]), 1)
     return made
-
-
-def _merged(result: Result, own: Sent) -> tuple[Floats, I64]:
-    """Times of all that leaves the chip, in order, and their neurons; -1 for what a background source sends."""
-    t = np.concatenate([result.t, own.t[own.to_host]])
-    order = np.argsort(t, kind="stable")
-    neuron = np.concatenate([result.neuron, np.full(t.size - result.t.size, -1)])
-    return t[order], neuron[order]
 
 
 def _channels(config: BrainScaleS2Config, stimulus: Checked) -> tuple[I64, I64]:
@@ -193,9 +255,3 @@ def _channels(config: BrainScaleS2Config, stimulus: Checked) -> tuple[I64, I64]:
     t, index = np.concatenate(when), np.concatenate(channel)
     order = np.lexsort((index, t))
     return t[order], index[order]
-
-
-def _rows(config: BrainScaleS2Config, probe: Any) -> I64:
-    run = next(run for run in config.populations if run.name == probe.node)
-    index = np.arange(run.size) if probe.indices is None else np.array(probe.indices, np.int64)
-    return index + run.first

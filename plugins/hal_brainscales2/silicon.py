@@ -10,19 +10,23 @@ from numpy.typing import NDArray
 
 from hal_brainscales2.background import occurring
 from hal_brainscales2.config import BrainScaleS2Config
+from hal_brainscales2.limits import BUSES, host_output
 from hal_brainscales2.options import OpenOptions
 from hal_brainscales2.placement import Placement
 from hal_brainscales2.refractory import period_s
-from hal_brainscales2.routes import Heard, verify
+from hal_brainscales2.routes import Heard, passes, verify
 from hal_brainscales2.routing import Tables
 from hal_emulators.cuba import Network, Neurons, Synapses
 
 Floats = NDArray[np.float64]
 
+_SILICON: Final[dict[str, Any]] = {
+    "stamps": True, "adc": True, "clipping": True, "spread": 0.0, "link_event_s": 8e-9,
+}  # fmt: skip
 PRESETS: Final[dict[str, dict[str, Any]]] = {
-    "ideal": {"stamps": False, "offset_s": 0.0, "jitter_s": 0.0, "spread": 0.0, "link_event_s": 0.0},
-    "chip": {"stamps": True, "offset_s": 0.0, "jitter_s": 0.0, "spread": 0.0, "link_event_s": 8e-9},
-    "mock": {"stamps": True, "offset_s": 1e-7, "jitter_s": 1e-7, "spread": 0.0, "link_event_s": 8e-9},
+    "ideal": dict.fromkeys(("stamps", "adc", "clipping", "offset_s", "jitter_s", "spread", "link_event_s"), 0),
+    "chip": {"offset_s": 0.0, "jitter_s": 0.0, **_SILICON},
+    "mock": {"offset_s": 1e-7, "jitter_s": 1e-7, **_SILICON},
 }
 
 
@@ -67,6 +71,15 @@ def tables(config: BrainScaleS2Config) -> Tables:
         background_source=own_source,
         background_label=own_label,
     )
+
+
+def to_host(config: BrainScaleS2Config) -> NDArray[np.bool_]:
+    """(n,): neurons whose events the crossbar lets out to the host."""
+    out, label = np.zeros(config.size, np.bool_), config.neuron_label.astype(np.int64)
+    output = places(config).output
+    for link in range(BUSES):
+        out[passes(tables(config), output, label, host_output(link))] = True
+    return out
 
 
 def refractory(config: BrainScaleS2Config) -> tuple[Floats, Floats]:

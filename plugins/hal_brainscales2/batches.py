@@ -1,0 +1,143 @@
+"""Many independent samples in one go: what the loop of reset and run gives, without its cost per sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from hal.events import EVENT, EventBatch, SignalBatch
+from hal.intake import Batch
+from hal.recording import BatchRecording
+from hal.store.manifest import RunHeader
+from hal_brainscales2.readout import Readout, Spikes
+from hal_emulators.cuba import Network
+from hal_emulators.link import Link
+
+Bools = NDArray[np.bool_]
+I64 = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Chip:
+    """What is loaded.
+
+    link: as each way's. to_host: (n,) neurons the host hears. fan_out: (sources, cores) synapses. core: (n,). seed: of
+    the device's noise.
+    """
+
+    network: Network
+    readout: Readout
+    link: Link
+    to_host: Bools
+    fan_out: I64
+    core: I64
+    seed: int
+
+
+def run(chip: Chip, batch: Batch, duration_ns: int, workers: int, header: RunHeader) -> BatchRecording | None:
+    """The recording of all samples; None where events are lost on the link, of which the loop tells more."""
+    size = len(batch)
+    until_s = duration_ns * 1e-9 / chip.readout.speedup
+    when, channel, sample = _fed(chip, batch)
+    came = chip.link.alone(when, _splits(sample, size))
+    if not came.kept.all():
+        return None
+    there = came.t < until_s
+    sent, into = channel[there], sample[there]
+    done = chip.network.run_batch(until_s, came.t[there], sent, _splits(into, size), workers=workers)
+    of = np.repeat(np.arange(size), np.diff(done.splits))
+    out = chip.to_host[done.neuron]
+    if not chip.link.alone(done.t[out], _splits(of[out], size)).kept.all():
+        return None
+    read = _read(chip, done.t, done.splits, header.run)
+    told = out & (read < until_s)
+    order = np.flatnonzero(told)
+    if read is not done.t:
+        order = order[np.lexsort((read[order], of[order]))]
+    spikes, where = Spikes(done.t, read, done.neuron, done.i)[order], of[order]
+    stamp = chip.readout.stamps(spikes.read, 0, duration_ns)
+    synops, cores = _synops(chip, np.concatenate([sent, done.neuron + chip.network.n_inputs]), [into, of], size)
+    stats = {counter: np.zeros((size, cores), np.int64) for counter in header.counters}
+    stats["events_in"][:, 0] = np.bincount(sample, minlength=size)
+    np.add.at(stats["events_out"], (of, chip.core[done.neuron]), 1)
+    stats["synops"] = synops
+    stats["pending"][:, 0] = np.bincount(sample[~there], minlength=size) + np.bincount(of[out & ~told], minlength=size)
+    return BatchRecording(
+        header=header,
+        runs=header.run + np.arange(size, dtype=np.int64),
+        t0_ns=np.zeros(size, np.int64),
+        spikes=_spikes(chip, batch, spikes, stamp, where, header),
+        status=tuple("ok" for _ in range(size)),
+        stats=stats,
+        traces={
+            (node, variable): _per_spike(chip, spikes, stamp, where, variable, run, size)
+            for node, variable, run in chip.readout.per_spike
+        },
+        stimuli=tuple(batch),
+    )
+
+
+def _fed(chip: Chip, batch: Batch) -> tuple[Floats, I64, I64]:
+    """Times on the chip, channels and samples of all events, in the order in which they are sent."""
+    times, channels, samples = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    base = 0
+    for port in chip.readout.config.inputs:
+        column: Any = batch.columns[port.name]
+        times.append(column.events["t"])
+        channels.append(column.events["index"].astype(np.int64) + base)
+        samples.append(np.repeat(np.arange(len(batch)), np.diff(column.splits)))
+        base += int(np.prod(port.shape))
+    t, channel, sample = np.concatenate(times), np.concatenate(channels), np.concatenate(samples)
+    order = np.lexsort((channel, t, sample))
+    seconds = t[order].astype(np.float64) * 1e-9 / chip.readout.speedup
+    return seconds, channel[order], sample[order]
+
+
+def _splits(sample: I64, size: int) -> I64:
+    """Where samples begin among events in their order, (size + 1,)."""
+    return np.searchsorted(sample, np.arange(size + 1))
+
+
+def _read(chip: Chip, t: Floats, splits: I64, first_run: int) -> Floats:
+    """Times as the host is told them, with each run's own noise."""
+    if not chip.readout.options.jitter_s:
+        return chip.readout.read(t, np.random.default_rng(0))
+    read = np.empty_like(t)
+    for b, (begin, end) in enumerate(zip(splits[:-1].tolist(), splits[1:].tolist(), strict=True)):
+        noise = np.random.default_rng([chip.seed, first_run + b])
+        read[begin:end] = chip.readout.read(t[begin:end], noise)
+    return read
+
+
+def _synops(chip: Chip, source: I64, samples: list[I64], size: int) -> tuple[I64, int]:
+    sample, cores = np.concatenate(samples), chip.fan_out.shape[1]
+    met = chip.fan_out[source]
+    counts = [np.bincount(sample, weights=met[:, core], minlength=size) for core in range(cores)]
+    return np.stack(counts, axis=1).astype(np.int64), cores
+
+
+def _spikes(
+    chip: Chip, batch: Batch, spikes: Spikes, stamp: I64, where: I64, header: RunHeader
+) -> dict[str, EventBatch]:
+    made: dict[str, EventBatch] = {}
+    for name in header.nodes:
+        column = batch.columns.get(name)
+        if isinstance(column, EventBatch):
+            made[name] = column
+            continue
+        there, index = chip.readout.of(name, spikes.neuron)
+        events = np.empty(int(there.sum()), EVENT)
+        events["t"], events["index"] = stamp[there], index[there]
+        made[name] = EventBatch(events, _splits(where[there], len(batch)))
+    return made
+
+
+def _per_spike(
+    chip: Chip, spikes: Spikes, stamp: I64, where: I64, variable: str, run: tuple[int, int], size: int
+) -> SignalBatch:
+    mine, values = chip.readout.rows(spikes, variable, run, 0.0)
+    return SignalBatch(stamp[mine], values, _splits(where[mine], size))
