@@ -135,11 +135,11 @@ PROFILES: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
         "CubaLIF": {**_STEPWISE, "start_state": "v_reset"},
         "Threshold": {"compare": ">"},
     },
-    # jaxsnn.discrete, on graphs as its from_nir takes them: ms, neither r nor w_in; a weight is what an event adds to the
-    # current. LIF (CubaLIF) shows its membrane the current of the step before, LI (CubaLI) jumps first. Exactly at the
-    # threshold it gives half a spike and half a reset, and half a spike is no event: here there is none, as in its
+    # jaxsnn.discrete, on graphs as its from_nir takes them: ms, neither r nor w_in; a weight is what an event adds to
+    # the current. LIF (CubaLIF) shows its membrane the current of the step before, LI (CubaLI) jumps first. Exactly at
+    # the threshold it gives half a spike and half a reset, and half a spike is no event: here there is none, as in its
     # event-based half, where a peak that only touches the threshold is no crossing. It computes in float32 unless told
-    # otherwise, summed in an order of the compiler's; that cannot be had bit for bit, so float64, as its golden values.
+    # otherwise, summed in an order of the compiler's; that cannot be had bit for bit, so float64, as its golden values
     "jaxsnn": {
         "*": {"tau_unit": "ms", "gain": "1-decay", "current_gain": "one", "dtype": "float64"},
         "CubaLI": {"jump": "before", "membrane_sees": "undecayed"},
