@@ -113,3 +113,28 @@ def test_without_a_step_an_event_leaves_its_weight_on_the_current_whatever_w_in(
 def test_a_rule_that_steps_enter_needs_one() -> None:
     report = hal.mapper("brainscales2").check(model(None, gain="r"))
     assert [(f.node, f.field) for f in report.refused] == [("a", "dt_ns"), ("b", "dt_ns")]
+
+
+def test_a_read_out_runs_on_the_host_on_the_spikes_of_the_chip() -> None:
+    graph = model(MS)
+    values = {"tau_mem": 20.0, "tau_syn": 10.0, "r": 3.0, "w_in": 7.0, "v_leak": 0.0}
+    full = {key: np.full(2, value) for key, value in values.items()}
+    more: list[nodes.Node] = [
+        linear("fo", np.full((2, OUT), 0.1)),
+        nodes.CubaLI(name="li", input_shape=(2,), output_shape=(2,), **full),
+        nodes.Output(name="values", input_shape=(2,), output_shape=(2,)),
+    ]
+    edges = [*graph.edges, ("b", "fo"), ("fo", "li"), ("li", "values")]
+    graph = Model.of(graph.nodes | {node.name: node for node in more}, edges, graph.semantics)
+    _, got = run("brainscales2", graph, preset="ideal")
+    counts = np.zeros((DURATION // MS, OUT))
+    spikes = got.spikes["out"]
+    np.add.at(counts, (spikes["t"] // MS, spikes["index"]), 1)
+    v, i, wanted = np.zeros(2), np.zeros(2), []
+    for x in counts.sum(axis=1) * 0.1:
+        i = i + x
+        v = v + (i - v) / 20
+        i = i - i / 10
+        wanted.append(v)
+    assert counts.sum() > 5 * KICKS
+    np.testing.assert_allclose(got.signals["values"].values, wanted, rtol=0, atol=1e-12)
