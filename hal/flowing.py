@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hal import graph, nodes
 from hal.model import Model
-from hal.semantics import Semantics
+from hal.semantics import Rule, Semantics
 from hal.stepping import per_step
 
 Float = NDArray[np.float64]
@@ -30,7 +30,8 @@ class Response:
 
     tau_mem, tau_syn: s. area: under the current it leaves, in s times the model's unit of v; the membrane rises to
     area / (tau_mem - tau_syn) (exp(-t/tau_mem) - exp(-t/tau_syn)). steady: the membrane under one unit in every step
-    (or, without steps, one unit all the time). jump: whether the model has a jump where the current is.
+    (or, without steps, in every s or ms, the unit of the time constants). jump: whether the model has a jump where the
+    current is.
     """
 
     tau_mem: Float
@@ -40,11 +41,22 @@ class Response:
     jump: bool = False
 
 
+def flows(node: Any, rule: Rule) -> bool:
+    """Whether the rule of a CubaLIF or LIF node has a limit for ever shorter steps, so that nobody need say dt.
+
+    What an event moves at once must not depend on the step, or be its share of a time constant (an impulse into the
+    equations); what a current moves must be that share.
+    """
+    first = rule.current_gain if isinstance(node, nodes.CubaLIF) else rule.gain
+    rest = rule.gain in ("r*dt/tau", "1-decay") or not isinstance(node, nodes.CubaLIF)
+    return rule.tau_unit in ("s", "ms") and rest and first in ("one", "r", "r*dt/tau", "1-decay")
+
+
 def response(node: Any, semantics: Semantics, dt_ns: int | None, synapse_s: float) -> Response:
     """Of a CubaLIF or LIF node. A LIF neuron's jump is a short current that lifts the membrane as high.
 
-    Without dt the equations are those of NIR in continuous time, in which an event is an impulse of area 1 s (or ms,
-    the unit of the time constants): what profile `nir` comes to with ever shorter steps.
+    Without dt (where the rule `flows`) it is what the rule comes to with ever shorter steps. A gain that holds dt/tau
+    makes an event an impulse of area 1 s (or ms, the unit of the time constants), as in NIR's equations.
     """
     return _sampled(node, semantics, dt_ns, synapse_s) if dt_ns is not None else _flowing(node, semantics, synapse_s)
 
@@ -67,7 +79,9 @@ def _sampled(node: Any, semantics: Semantics, dt_ns: int, synapse_s: float) -> R
         tau_syn = dt / np.log(1 / a)
         late = p.rule.jump == "before" and p.rule.membrane_sees == "decayed"
         first = p.gain * p.current_gain * (a if late else 1.0)
-        area = first * np.where(np.isclose(a, b), tau_mem**2 / (b * dt), (tau_mem - tau_syn) / (b - a))
+        # (tau_mem - tau_syn) / (b - a), in a form that holds where the two are alike
+        apart = np.log(b / a)
+        area = first * tau_mem * tau_syn / (b * dt) * np.where(apart == 0, 1.0, apart / -np.expm1(-apart))
         # the current lasts for one step only: a jump
         jump = a == 0
         short = np.minimum(synapse_s, tau_mem / 4)
@@ -84,21 +98,31 @@ def _sampled(node: Any, semantics: Semantics, dt_ns: int, synapse_s: float) -> R
 def _flowing(node: Any, semantics: Semantics, synapse_s: float) -> Response:
     rule = semantics.rule(node)
     unit = {"s": 1.0, "ms": 1e-3}[rule.tau_unit]
-    r = np.asarray(node.r, np.float64).ravel()
+
+    def of(name: str) -> Float:
+        return np.asarray(getattr(node, name), np.float64).ravel()
+
     with np.errstate(divide="ignore", invalid="ignore"):
         if isinstance(node, nodes.LIF):
-            tau_mem = np.asarray(node.tau, np.float64).ravel() * unit
+            tau_mem = of("tau") * unit
             tau_syn = np.minimum(synapse_s, tau_mem / 4)
+            jump = _at_once(rule.gain, of("r"), tau_mem / unit)
             return Response(
                 tau_mem=tau_mem,
                 tau_syn=tau_syn,
-                area=r * unit / tau_mem / _peak(tau_mem, tau_syn),
-                steady=r,
+                area=jump / _peak(tau_mem, tau_syn),
+                steady=jump * tau_mem / unit,
                 jump=True,
             )
-        tau_mem, tau_syn = (np.asarray(t, np.float64).ravel() * unit for t in (node.tau_mem, node.tau_syn))
-        w_in = np.asarray(node.w_in, np.float64).ravel()
-        return Response(tau_mem=tau_mem, tau_syn=tau_syn, area=r * w_in * unit, steady=r * w_in)
+        tau_mem, tau_syn = of("tau_mem") * unit, of("tau_syn") * unit
+        factor = of("r") if rule.gain == "r*dt/tau" else np.ones(tau_mem.size)
+        area = factor * _at_once(rule.current_gain, of("w_in"), tau_syn / unit) * tau_syn
+        return Response(tau_mem=tau_mem, tau_syn=tau_syn, area=area, steady=area / unit)
+
+
+def _at_once(gain: str, factor: Float, tau: Float) -> Float:
+    """What an event adds to the first state it meets; tau in the unit of the impulses' area."""
+    return {"one": np.ones_like(factor), "r": factor, "r*dt/tau": factor / tau, "1-decay": 1.0 / tau}[gain]
 
 
 def _peak(tau_mem: Float, tau_syn: Float) -> Float:

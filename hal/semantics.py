@@ -4,7 +4,8 @@ A `Semantics` record names a profile (the exporter's rules, as data) and whateve
 whole model or per node. `rule(node)` resolves both to one `Rule` without anything left open.
 
 The profiles were each checked by reproducing the exporter's own raster; rules and numbers: sinabs 3.1.3,
-snntorch 1.0.0, norse 1.1.0, spyx 1.0.0, rockpool 3.1.0, spikingjelly 2.0.0, and the equations of the NIR text.
+snntorch 1.0.0, norse 1.1.0, spyx 1.0.0, rockpool 3.1.0, spikingjelly 2.0.0, jaxsnn 0.3.0, and the equations of the NIR
+text.
 """
 
 from __future__ import annotations
@@ -134,6 +135,16 @@ PROFILES: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
         "CubaLIF": {**_STEPWISE, "start_state": "v_reset"},
         "Threshold": {"compare": ">"},
     },
+    # jaxsnn.discrete, on graphs as its from_nir takes them: ms, neither r nor w_in; a weight is what an event adds to
+    # the current. LIF (CubaLIF) shows its membrane the current of the step before, LI (CubaLI) jumps first. Exactly at
+    # the threshold it gives half a spike and half a reset, and half a spike is no event: here there is none, as in its
+    # event-based half, where a peak that only touches the threshold is no crossing. It computes in float32 unless told
+    # otherwise, summed in an order of the compiler's; that cannot be had bit for bit, so float64, as its golden values
+    "jaxsnn": {
+        "*": {"tau_unit": "ms", "gain": "1-decay", "current_gain": "one", "dtype": "float64"},
+        "CubaLI": {"jump": "before", "membrane_sees": "undecayed"},
+        "CubaLIF": {"membrane_sees": "undecayed"},
+    },
 }
 
 
@@ -204,7 +215,8 @@ class Semantics:
     """How a model is meant to be executed. A field left at PROFILE is as the named profile says.
 
     Attributes:
-        profile: whose rules: nir, sinabs, snntorch, norse, spyx, rockpool or spikingjelly.
+        profile: whose rules: nir, sinabs, snntorch, norse, spyx, rockpool, spikingjelly or
+            jaxsnn.
         dt_ns: length of a step in model ns, or None where nobody said (clocked devices refuse None).
         tau_unit: unit of time constants and delays in the file.
         decay: exp: a = exp(-dt/tau); 1-dt/tau: that; euler: v + dt/tau * (v_leak - v + input), same factor, other

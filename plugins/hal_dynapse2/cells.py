@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal import nodes
-from hal.flowing import Response, half_steps, response
+from hal.flowing import Response, flows, half_steps, response
 from hal.model import Model, Projection
 from hal.notes import Notes, Only
 from hal_dynapse2.circuit import T_REF
@@ -92,7 +92,7 @@ class Reader:
         into = self.incoming.get(node.name, [])
         self._finite(node, into)
         rule = self.model.semantics.rule(node)
-        if self.dt_ns is None and not (rule.tau_unit in ("s", "ms") and rule.gain == rule.current_gain == "r*dt/tau"):
+        if self.dt_ns is None and not flows(node, rule):
             hint = "Semantics(dt_ns=...), or --dt 1ms on the command line"
             reason = "steps enter the neurons' rule, and nobody said how long they are"
             self.notes.refuse(node.name, "dt_ns", reason, wanted=rule.tau_unit, hint=hint)

@@ -88,8 +88,8 @@ def test_no_lower_bound_is_different_from_what_the_profile_says() -> None:
 # --- profiles --------------------------------------------------------------------------------------------------------
 
 
-def test_there_are_the_seven_profiles() -> None:
-    assert set(PROFILES) == {"sinabs", "snntorch", "norse", "spyx", "rockpool", "spikingjelly", "nir"}
+def test_there_are_the_eight_profiles() -> None:
+    assert set(PROFILES) == {"sinabs", "snntorch", "norse", "spyx", "rockpool", "spikingjelly", "jaxsnn", "nir"}
 
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))
@@ -116,6 +116,9 @@ def test_a_profile_is_data_of_known_words_and_types(profile: str) -> None:
         ("rockpool", "CubaLIF", {"jump": "before", "decay": "exp", "spikes_per_step": "many", "compare": ">="}),
         ("spikingjelly", "LIF", {"compare": ">=", "decay": "euler"}),
         ("spikingjelly", "CubaLIF", {"start_state": "v_reset", "decay": "1-dt/tau"}),
+        ("jaxsnn", "CubaLIF", {"tau_unit": "ms", "decay": "euler", "gain": "1-decay", "current_gain": "one"}),
+        ("jaxsnn", "CubaLIF", {"jump": "after", "membrane_sees": "undecayed", "compare": ">", "dtype": "float64"}),
+        ("jaxsnn", "CubaLI", {"jump": "before", "membrane_sees": "undecayed", "tau_unit": "ms"}),
     ],
 )
 def test_rules_of_the_profiles(profile: str, type_name: str, expected: dict[str, Any]) -> None:

@@ -63,6 +63,7 @@ def _semantics(words: str, dt_ns: int) -> Semantics:
 @given(tau_mem=TAUS, tau_syn=TAUS, dt=st.floats(0.05, 3.0), r=st.floats(0.1, 10), w_in=st.floats(0.01, 5))
 @example(tau_mem=10.0, tau_syn=10.0, dt=1.0, r=2.0, w_in=0.5)
 @example(tau_mem=3.0, tau_syn=60.0, dt=1.0, r=1.0, w_in=1.0)
+@example(tau_mem=68.0, tau_syn=68.125, dt=0.25, r=1.0, w_in=1.0)
 def test_the_membrane_in_continuous_time_is_the_models_at_the_end_of_every_step(
     words: str, tau_mem: float, tau_syn: float, dt: float, r: float, w_in: float
 ) -> None:
@@ -214,9 +215,10 @@ def test_steps_of_unknown_length_are_asked_for_where_they_enter_the_rule(net: An
     assert "Semantics(dt_ns=...)" in found[0].hint
 
 
-def test_the_equations_of_nir_need_no_step(net: Any, chip: Any) -> None:
-    plain = {"dt_ns": None, "decay": "euler", "gain": "r*dt/tau", "current_gain": "r*dt/tau"}
-    mapping = chip.map(net.layer([[0.02]], semantics=plain))
+@pytest.mark.parametrize(("current_gain", "weight"), [("r*dt/tau", 0.02), ("one", 2.0)])
+def test_the_equations_of_nir_need_no_step(net: Any, chip: Any, current_gain: str, weight: float) -> None:
+    plain = {"dt_ns": None, "decay": "euler", "gain": "r*dt/tau", "current_gain": current_gain}
+    mapping = chip.map(net.layer([[weight]], semantics=plain))
     assert mapping.step_ns is None
     assert mapping.config.step_ns is None
     assert set(mapping.latency_ns.values()) == {0}

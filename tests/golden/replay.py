@@ -22,6 +22,7 @@ import replay_dynapse2_bias
 import replay_dynapse2_dynamics
 import replay_dynapse2_quant
 import replay_events
+import replay_jaxsnn
 import replay_loihi
 import replay_loihi_tables
 import replay_nir
@@ -34,6 +35,7 @@ FORMATS = (
     replay_brainscales2,
     replay_dynapcnn,
     replay_nir,
+    replay_jaxsnn,
     replay_loihi,
     replay_loihi_tables,
     replay_xylo,

@@ -25,6 +25,7 @@ BRAINSCALES2 = (
     "truncation", "yinyang_5_120_3",
 )  # fmt: skip
 BRAINSCALES2_RULES = ("refractory", "weights")
+JAXSNN = ("discrete_lif", "discrete_readout")
 FILES = [
     *sorted((*HERE.glob("nir/*.npz"), *HERE.glob("nir/bad/*.nir"), *HERE.glob("dynapcnn/*.npz"))),
     *(HERE / "loihi" / f"{name}.npz" for name in LOIHI),
@@ -33,6 +34,7 @@ FILES = [
     *sorted(HERE.glob("dynapse2/dyn_*.npz")),
     *(HERE / "brainscales2" / f"{name}.npz" for name in BRAINSCALES2),
     *(HERE / "brainscales2" / f"{name}.npz" for name in BRAINSCALES2_RULES),
+    *(HERE / "brainscales2" / f"{name}.npz" for name in JAXSNN),
     HERE / "events" / "dvs.csv",
     HERE / "events" / "dvs_tonic_dtype.npy",
 ]
@@ -47,7 +49,7 @@ def test_all_files_are_equal() -> None:
     done = run(*FILES)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(FILES)} of {len(FILES)} files equal" in done.stdout
-    assert len(FILES) >= 16 + 13 + 13 + 15 + 4 + 4 + 7 + 10 + 2
+    assert len(FILES) >= 16 + 13 + 13 + 15 + 4 + 4 + 7 + 10 + 2 + 2
 
 
 @pytest.fixture
@@ -191,6 +193,27 @@ def test_a_spike_of_brainscales2_that_is_late_or_missing_is_a_difference(tmp_pat
         done = run(path)
         assert done.returncode == 1
         assert said in done.stdout
+
+
+@pytest.mark.parametrize("key", ["z", "V", "I", "V_out", "I_out"])
+def test_a_value_of_a_network_in_steps_that_is_off_is_a_difference(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "any_name.npz"
+    shutil.copy(HERE / "brainscales2" / "discrete_readout.npz", path)
+    with np.load(path) as file:
+        values = file[key].copy()
+    values[70, 1] = 1 - values[70, 1] if key == "z" else values[70, 1] + 3e-12
+    rewrite(path, **{key: values})
+    done = run(path)
+    assert done.returncode == 1
+    assert done.stdout.count("differ") == 1
+    assert "values, 1 differ" in done.stdout
+
+
+def test_a_network_in_steps_runs_as_the_semantics_on_the_command_line_say(tmp_path: Path) -> None:
+    (tmp_path / "single.json").write_text(json.dumps({"profile": "jaxsnn", "dtype": "float32"}))
+    done = run(HERE / "brainscales2" / "discrete_lif.npz", "--semantics", tmp_path / "single.json")
+    assert done.returncode == 1
+    assert "spikes: 960 values, equal" in done.stdout
 
 
 XYLO = HERE.parents[1] / "examples" / "third_party" / "hal_xylo" / "tests" / "golden"

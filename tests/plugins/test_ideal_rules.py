@@ -638,8 +638,8 @@ def network(seed: int, profile: str, cls: Any, edge: int, feedback: int, steps: 
     """Two populations with random weights, a loop, a delay, a skip and a read-out; and a raster."""
     rng = np.random.default_rng(seed)
     # tau and delays of 4 and 0 to 3 steps in the unit of the profile
-    tau = {"norse": 4e-12, "sinabs": 4.0, "spyx": 4.0}.get(profile, 4e-6)
-    step = {"sinabs": 1.0, "spyx": 1.0}.get(profile, 1e-6)
+    tau = {"norse": 4e-12, "sinabs": 4.0, "spyx": 4.0, "jaxsnn": 4e-3}.get(profile, 4e-6)
+    step = {"sinabs": 1.0, "spyx": 1.0, "jaxsnn": 1e-3}.get(profile, 1e-6)
     taus = {key: tau for key in cls.parameters if key.startswith("tau")}
     # where the equation has r * dt, weights of this size move an IF neuron
     scale = 1e6 if cls is nodes.IF and profile in ("nir", "norse", "spikingjelly") else 1.0
