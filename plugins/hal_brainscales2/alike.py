@@ -1,4 +1,4 @@
-"""Mapping like an earlier mapping: circuits, rows and labels stay, weights and targets change."""
+"""Mapping like an earlier mapping: circuits, drivers and labels of events stay, weights and targets change."""
 
 from __future__ import annotations
 
@@ -8,97 +8,149 @@ from weakref import WeakKeyDictionary
 
 import attrs
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
+from hal.config import from_json
 from hal.errors import ConfigError, Problem
 from hal.mapping import Mapping, Placement
 from hal.model import Model
-from hal_brainscales2.cells import Cells
+from hal_brainscales2.cells import Cells, Reader
 from hal_brainscales2.config import BrainScaleS2Config
-from hal_brainscales2.limits import MAX_WEIGHT
-from hal_brainscales2.network import EXTERNAL
+from hal_brainscales2.limits import COLUMNS, HEMISPHERES
+from hal_brainscales2.network import Network, Units, units
 from hal_brainscales2.options import MapOptions
-from hal_brainscales2.routes import Sites, sites
+from hal_brainscales2.routes import Hearing, hearing
 from hal_brainscales2.silicon import places, tables
-from hal_brainscales2.synapses import Part, parts
+from hal_brainscales2.synapses import Part, parts, populations
 
 Ints = NDArray[np.int64]
 
-_SITES: WeakKeyDictionary[Placement, Sites] = WeakKeyDictionary()
-"""By placement, which mappings that are alike have in common: finding them takes longer than all the rest."""
+
+@attrs.frozen(eq=False)
+class _Kept:
+    """What mappings that are alike have in common.
+
+    copies: weight node -> rows over which a weight may be spread. dense: whether all pairs have synapses.
+    """
+
+    hearing: Hearing
+    copies: dict[str, int]
+    dense: bool
+
+
+_KEPT: WeakKeyDictionary[Placement, _Kept] = WeakKeyDictionary()
+"""By placement, which such mappings share: finding it takes longer than all the rest."""
 
 
 def registers(
     like: Mapping, model: Model, cells: Sequence[Cells], options: MapOptions, settings: dict[str, Any]
 ) -> tuple[list[Part], BrainScaleS2Config]:
-    """Integer weights in the rows there are, and the registers of `like` with them and other settings.
+    """Integer weights for the drivers there are, and the registers of `like` with them and other settings.
 
-    A weight that is too large for its rows is clipped, as always. Raises ConfigError with what would have to move: a
-    weight other than 0 where no synapse of its sign hears its source.
+    A weight that is too large for its rows is clipped, as always. Raises ConfigError with what would have to move.
     """
     config: BrainScaleS2Config = like.config
-    there = _SITES.get(like.placement)
-    if there is None:
-        there = _SITES[like.placement] = sites(places(config), tables(config))
-    first = {run.name: run.first for run in config.populations}
-    starts = [first[c.name] for c in cells]
-    made = parts(model, cells, options, config.scale)
-    rows = {part.name: max(1, _rows(there, part, starts, config)) for part in made}
-    if any(part.projection.copies != rows[part.name] for part in made):
-        made = parts(model, cells, attrs.evolve(options, copies=rows), config.scale)
-    weight = _weights(there, made, starts, config)
-    return made, attrs.evolve(config, routing=attrs.evolve(config.routing, weight=weight), **settings)
+    kept = _KEPT.get(like.placement)
+    if kept is None:
+        kept = _KEPT[like.placement] = _keep(like)
+    wanted = attrs.evolve(options, copies={**kept.copies, **options.copies})
+    made = parts(model, cells, wanted, config.scale)
+    network = Network(config.n_inputs, populations(cells, options, set()), tuple(part.projection for part in made))
+    wanted_synapses, _ = units(network, kept.dense)
+    row_sign, weight, label = _synapses(wanted_synapses, kept.hearing, config, made)
+    routing = attrs.evolve(config.routing, row_sign=row_sign, weight=weight, label=label)
+    return made, attrs.evolve(config, routing=routing, **settings)
 
 
-def _rows(there: Sites, part: Part, starts: Sequence[int], config: BrainScaleS2Config) -> int:
-    """Most rows that a weight of this part has."""
-    key = _keys(part, starts, config)
-    rows = [np.searchsorted(there.key, key + sign, "right") - np.searchsorted(there.key, key + sign) for sign in (0, 1)]
-    return int(np.max(rows, initial=0))
+def _keep(like: Mapping) -> _Kept:
+    there = hearing(places(like.config), tables(like.config))
+    if like.on_chip is None:
+        return _Kept(there, {}, dense=False)
+    options = from_json(MapOptions, dict(like.options))
+    made = parts(like.on_chip, Reader(like.on_chip, options).cells, options, like.config.scale)
+    return _Kept(there, {part.name: part.projection.copies or 1 for part in made}, options.dense)
 
 
-def _keys(part: Part, starts: Sequence[int], config: BrainScaleS2Config) -> Ints:
-    """Of each weight, as in `Sites`, if it excites."""
-    p = part.projection
-    source = p.source_index if p.source == EXTERNAL else p.source_index + config.n_inputs + starts[p.source]
-    return np.asarray((source * config.size + p.target_index + starts[p.target]) * 2, np.int64)
+def _synapses(
+    found: Units, there: Hearing, config: BrainScaleS2Config, made: Sequence[Part]
+) -> tuple[NDArray[np.int8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Signs of rows, weights and labels: of each family the first rows of a sign, unless they have it already."""
+    where = places(config)
+    order = np.lexsort((found.source, found.sign, found.target))
+    asked = Units(*(column[order] for column in attrs.astuple(found)))
+    families = max((family for family, _ in there.rows), default=-1) + 1
+    count = np.zeros((2, families, HEMISPHERES, COLUMNS), np.int64)
+    circuit, rank = (np.empty(asked.source.size, np.int64) for _ in range(2))
+    _slots(asked.source, asked.target, asked.sign, where.ptr, where.circuit, there.family, count, circuit, rank)
+    row_sign = config.routing.row_sign.copy()
+    weight, label = np.zeros(config.routing.weight.shape, np.uint8), np.zeros(config.routing.label.shape, np.uint8)
+    hemisphere, column = np.divmod(circuit, COLUMNS)
+    family = there.family[asked.source, hemisphere]
+    lacking = np.flatnonzero(circuit < 0).tolist()
+    row = np.zeros(asked.source.size, np.int64)
+    for (which, h), rows in there.rows.items():
+        needed = count[:, which, h].max(axis=1)
+        signs = row_sign[h, rows]
+        if needed[0] > (signs > 0).sum() or needed[1] > (signs < 0).sum():
+            signs = np.where(np.arange(rows.size) < needed[0], 1, -1)
+            row_sign[h, rows] = signs
+        for sign in (1, -1):
+            own = np.flatnonzero((family == which) & (hemisphere == h) & (asked.sign == sign) & (circuit >= 0))
+            mine = rows[signs == sign]
+            fits = rank[own] < mine.size
+            lacking += own[~fits].tolist()
+            row[own[fits]] = mine[rank[own[fits]]]
+    lacking = [k for k in lacking if asked.weight[k]]
+    if lacking:
+        _refuse(np.array(lacking), asked, made)
+    weight[hemisphere, row, column] = asked.weight
+    label[hemisphere, row, column] = there.label[asked.source, hemisphere]
+    return row_sign, weight, label
 
 
-def _weights(
-    there: Sites, made: Sequence[Part], starts: Sequence[int], config: BrainScaleS2Config
-) -> NDArray[np.uint8]:
-    """(2, 256, 256): each weight in the rows of its key, the first ones full."""
-    none = np.zeros(0, np.int64)
-    hw = np.concatenate([none, *(part.hw for part in made)])
-    key = np.concatenate([none, *(_keys(part, starts, config) for part in made)]) + (hw < 0)
-    name = np.repeat(np.arange(len(made)), [part.hw.size for part in made])
-    key, name, hw = key[hw != 0], name[hw != 0], np.abs(hw[hw != 0])
-    unique, back = np.unique(key, return_inverse=True)
-    total = np.bincount(back, weights=hw, minlength=unique.size).astype(np.int64)
-    at = np.searchsorted(there.key, unique)
-    room = (np.searchsorted(there.key, unique, "right") - at) * MAX_WEIGHT
-    if (total > room).any():
-        _refuse(made, config, key, name, (total > room)[back], total[back], room[back])
-    asked = np.zeros(there.key.size, np.int64)
-    asked[at] = total
-    start = np.searchsorted(there.key, there.key)
-    filled = asked[start] - MAX_WEIGHT * (np.arange(start.size) - start)
-    out = np.zeros(config.routing.weight.shape, np.uint8)
-    out[there.hemisphere, there.row, there.column] = np.clip(filled, 0, MAX_WEIGHT)
-    return out
-
-
-def _refuse(
-    made: Sequence[Part], config: BrainScaleS2Config, key: Ints, name: Ints, lacking: Any, total: Ints, room: Ints
+def _fill(
+    source: Ints,
+    target: Ints,
+    sign: Ints,
+    ptr: Ints,
+    circuits: Ints,
+    family: Ints,
+    count: Ints,
+    circuit: Ints,
+    rank: Ints,
 ) -> None:
+    """For each synapse the circuit of its neuron with the fewest of its family and sign, and its number there."""
+    for k in range(source.size):
+        s, t, side = source[k], target[k], 0 if sign[k] > 0 else 1
+        best = -1
+        for c in circuits[ptr[t] : ptr[t + 1]]:
+            h = c // COLUMNS
+            which = family[s, h]
+            if which < 0:
+                continue
+            n = count[side, which, h, c % COLUMNS]
+            if best < 0 or n < rank[k]:
+                best, rank[k] = c, n
+        circuit[k] = best
+        if best >= 0:
+            h = best // COLUMNS
+            count[side, family[s, h], h, best % COLUMNS] += 1
+
+
+_slots: Any = njit(cache=True)(_fill)
+
+
+def _refuse(lacking: Ints, asked: Units, made: Sequence[Part]) -> None:
     problems = []
-    for k in np.unique(name[lacking]).tolist():
-        own = np.flatnonzero(lacking & (name == k))
-        worst = own[int(np.argmax(total[own] - room[own]))]
-        source, target = divmod(int(key[worst]) // 2, config.size)
-        sign = "inhibitory" if key[worst] % 2 else "excitatory"
-        what = f"{own.size} weights find no {sign} synapses, or too few: from source {source} to neuron {target}"
-        problems.append(Problem(what, made[k].name, int(total[worst]), int(room[worst])))
+    ends = np.cumsum([part.hw.size for part in made])
+    whose = np.searchsorted(ends, asked.connection, side="right")
+    for k in np.unique(whose[lacking]).tolist():
+        own = lacking[whose[lacking] == k]
+        source, target = int(asked.source[own[0]]), int(asked.target[own[0]])
+        sign = "excitatory" if asked.sign[own[0]] > 0 else "inhibitory"
+        what = f"no {sign} row is left for {own.size} weights, the first from source {source} to neuron {target}"
+        problems.append(Problem(what, made[k].name))
     hint = "map the first time with option dense: every pair then has synapses of both signs"
     raise ConfigError("map(like=) would have to move things", problems=problems, hint=hint)
 

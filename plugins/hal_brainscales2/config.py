@@ -53,7 +53,7 @@ def _switch(doc: str, *shape: int) -> Any:
     return array("bool", shape, doc=doc, factory=_zeros("bool", *shape))
 
 
-def _each(dtype: str, doc: str, maximum: float, *, minimum: float = 0, unit: str = "") -> Any:
+def _each(dtype: str, doc: str, maximum: float | None, *, minimum: float | None = 0, unit: str = "") -> Any:
     """One per neuron, circuit or event."""
     return array(dtype, (None,), doc=doc, unit=unit, minimum=minimum, maximum=maximum, factory=_zeros(dtype, 0))
 
@@ -232,8 +232,8 @@ class BrainScaleS2Config:
     background: BackgroundConfig = setting(doc="the chip's own sources of events", factory=BackgroundConfig)
     madc: tuple[int, ...] = setting((), doc="neurons whose membrane the fast ADC sees, at most two", minimum=0)
     cadc: Ints = _each("uint16", "neurons whose membranes the column ADCs see", CIRCUITS - 1)
-    unit: Floats = _each("float64", "of each neuron: the model's v per distance of threshold and leak", 1e300)
-    rest: Floats = _each("float64", "of each neuron: the model's v at its leak", 1e300, minimum=-1e300)
+    unit: Floats = _each("float64", "of each neuron: the model's v per distance of threshold and leak", None)
+    rest: Floats = _each("float64", "of each neuron: the model's v at its leak", None, minimum=None)
 
     @property
     def n_inputs(self) -> int:

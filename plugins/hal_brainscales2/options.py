@@ -33,9 +33,9 @@ class MapOptions(config.MapOptions):
     readout: Literal["host", "chip"] = setting(
         "host", doc="where CubaLI neurons are that give an Output its values: computed, or circuits read out every step"
     )
-    leak: float = setting(80, doc="resting potential; 50..160 is standard", unit="CADC LSB", minimum=0, maximum=255)
+    leak: float = setting(80.0, doc="resting potential; 50..160 is standard", unit="CADC LSB", minimum=0, maximum=255)
     threshold: float = setting(
-        150, doc="of neurons that fire; 50..220 is standard", unit="CADC LSB", minimum=0, maximum=255
+        150.0, doc="of neurons that fire; 50..220 is standard", unit="CADC LSB", minimum=0, maximum=255
     )
     i_synin_gm: int = setting(500, doc="strength of synaptic inputs; 30..800 is standard", minimum=0, maximum=1022)
     synapse_dac_bias: int = setting(1000, doc="of the whole chip; 30..1022 is standard", minimum=0, maximum=1022)

@@ -53,11 +53,13 @@ SPEC = DeviceSpec(
         Resource(name="synapse_rows", unit="rows", scope="bus", limit=(limits.ROWS_PER_BUS,), source=_SOURCE),
         Resource(name="drivers", unit="drivers", scope="bus", limit=(limits.DRIVERS_PER_BUS,), source=_SOURCE),
         Resource(name="fan_in", unit="rows", scope="hemisphere", limit=(limits.ROWS,), source=_SOURCE),
-        Resource(name="labels", unit="labels", scope="group", limit=(limits.LABELS,), source=_SOURCE),
     ),
     observables=(
         Observable(variable="spikes", unit="events"),
-        Observable(variable="v", unit="as v of the model, by the fast ADC", at_once=limits.MADC_SIGNALS, period_ns=34),
+        Observable(variable="v", unit="as v of the model, exactly; of the emulator", period_ns=1),
+        Observable(
+            variable="v_madc", unit="as v of the model, by the fast ADC", at_once=limits.MADC_SIGNALS, period_ns=34
+        ),
         Observable(variable="v_cadc", unit="as v of the model, by the column ADC", period_ns=541),
         Observable(variable="spike_s", unit="s since the start of the run, exactly; of the emulator", per="spike"),
         Observable(variable="spike_i", unit="distance of threshold and leak; of the emulator", per="spike"),

@@ -121,8 +121,8 @@ class Readout:
     # --- membranes ----------------------------------------------------------------------------------------------------
 
     def volts(self, v: Floats, neurons: I64, variable: str) -> Floats:
-        """Membranes in the model's unit, (..., n), as their ADC gives them; v in distances of threshold and leak."""
-        if self.options.adc:
+        """Membranes in the model's unit, (..., n), as read; v in distances of threshold and leak."""
+        if self.options.adc and variable != "v":
             steps, most = (1, CADC_MAX) if variable == "v_cadc" else (MADC_STEPS, MADC_MAX)
             codes = np.clip(np.rint((self._leak[neurons] + v * self._distance[neurons]) * steps), 0, most)
             v = (codes / steps - self._leak[neurons]) / self._distance[neurons]

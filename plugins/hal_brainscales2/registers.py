@@ -84,7 +84,7 @@ def neurons(cells: Sequence[Cells], targets: TargetsConfig, made: Refractory, op
 
 def readers(cells: Sequence[Cells], record: Sequence[Probe]) -> dict[str, Any]:
     """Fields of `BrainScaleS2Config` that say whose membranes are read, and by which converter."""
-    first, read = 0, {"v": list[int](), "v_cadc": list[int]()}
+    first, read = 0, {"v_madc": list[int](), "v_cadc": list[int]()}
     for c in cells:
         if not c.spiking:
             read["v_cadc"] += range(first, first + c.size)
@@ -93,7 +93,7 @@ def readers(cells: Sequence[Cells], record: Sequence[Probe]) -> dict[str, Any]:
                 index = range(c.size) if probe.indices is None else probe.indices
                 read[probe.variable] += [first + k for k in index]
         first += c.size
-    return {"madc": tuple(read["v"]), "cadc": np.unique(np.array(read["v_cadc"], np.int64))}
+    return {"madc": tuple(read["v_madc"]), "cadc": np.unique(np.array(read["v_cadc"], np.int64))}
 
 
 def placement(config: BrainScaleS2Config) -> Placement:

@@ -120,42 +120,34 @@ def verify(placement: Placement, registers: Tables) -> Heard:
 
 
 @attrs.frozen(eq=False)
-class Sites:
-    """Synapses that hear a source, in rows of a sign, (s,) each, whatever their weight; sorted by key.
+class Hearing:
+    """Which drivers hear which source. Drivers that hear the same ones are a family.
 
-    key: (source * neurons + target) * 2, + 1 for inhibition. In a key the strongest come first.
+    family, label: (sources, hemispheres), -1 where nobody hears it. rows: (family, hemisphere) -> its rows, rising.
+    Sources: external ones, then neurons.
     """
 
-    key: Ints
-    hemisphere: Ints
-    row: Ints
-    column: Ints
+    family: Ints
+    label: Ints
+    rows: dict[tuple[int, int], Ints]
 
 
-def sites(placement: Placement, registers: Tables) -> Sites:
-    """Where weights can be without anything else being changed. Sources: external ones, then neurons."""
-    n, external = placement.ptr.size - 1, registers.n_external
-    owner = np.full(CIRCUITS, -1, np.int64)
-    owner[placement.circuit] = np.repeat(np.arange(n), np.diff(placement.ptr))
+def hearing(placement: Placement, registers: Tables) -> Hearing:
+    """By crossbar, row selects and labels of sources, whatever synapses there are."""
+    size = registers.n_external + placement.ptr.size - 1
     source, _, entry, label, _ = _events(placement, registers)
     neuron = entry < EVENT_OUTPUTS
-    source = np.where(neuron, source - source[neuron].min(initial=external) + external, source)
+    source = np.where(neuron, source - registers.background_source.size, source)
     background = entry >= background_input(0)
-    keys, places = [np.zeros(0, np.int64)], [np.zeros((0, 3), np.int64)]
+    made = Hearing(np.full((size, HEMISPHERES), -1), np.full((size, HEMISPHERES), -1), {})
+    families: dict[tuple[int, bytes], int] = {}
     for h, driver, taken in _arriving(registers, entry, label):
         own = taken[~background[taken]]
-        for row in driver_rows(driver):
-            if not registers.row_sign[h, row]:
-                continue
-            event, column = np.nonzero(registers.label[h, row] == (label[own] & (LABELS - 1))[:, None])
-            target = owner[circuit(column, h)]
-            event, column, target = event[target >= 0], column[target >= 0], target[target >= 0]
-            keys.append((source[own[event]] * n + target) * 2 + (registers.row_sign[h, row] < 0))
-            places.append(np.stack([np.full(column.size, h), np.full(column.size, row), column], axis=1))
-    key, at = np.concatenate(keys), np.concatenate(places)
-    strength = registers.weight[at[:, 0], at[:, 1], at[:, 2]].astype(np.int64)
-    order = np.lexsort((at[:, 1], at[:, 0], -strength, key))
-    return Sites(key[order], at[order, 0], at[order, 1], at[order, 2])
+        family = families.setdefault((h, own.tobytes()), len(families))
+        made.family[source[own], h], made.label[source[own], h] = family, label[own] & (LABELS - 1)
+        rows = [*made.rows.get((family, h), np.zeros(0, np.int64)), *driver_rows(driver)]
+        made.rows[family, h] = np.sort(np.array(rows, np.int64))
+    return made
 
 
 def _arriving(registers: Tables, entry: Ints, label: Ints) -> Iterator[tuple[int, int, Ints]]:

@@ -155,7 +155,8 @@ def _requests(ctx: Context, observable: Observable) -> Iterator[Request]:
 
 def _one(witness: Witness, what: str, observable: Observable, every_ns: int | None = None) -> Request:
     name = witness.populations[-1]
-    probe = Probe(name, observable.variable, every_ns=every_ns)
+    most = None if observable.per != "neuron" or observable.at_once is None else range(observable.at_once)
+    probe = Probe(name, observable.variable, indices=most, every_ns=every_ns)
     return Request(what=what, model=witness.model, probes=(probe,), refused=(repr(name),))
 
 
