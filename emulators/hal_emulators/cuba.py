@@ -265,9 +265,9 @@ class Network:
     def _too_many(self, out: kernel.Output) -> str:
         last = out.progress[kernel.SPIKES] - 1
         n, t = int(out.spike_neuron[last]), float(out.spike_t[last])
-        many = f"more than {self.most_spikes} spikes within {self._parameters[n, neuron.WINDOW]} s"
+        many = f"more than {self.most_spikes} spikes within {self._parameters[n, neuron.WINDOW]:.6g} s"
         short = f"the shorter of its time constants, with t_ref {self.neurons.t_ref[n]} s"
-        return f"neuron {n} has at {t} s had {many}, {short}; give it a t_ref, excite it less, or raise most_spikes"
+        return f"neuron {n} at {t} s: {many}, {short}; give it a t_ref, excite it less, or raise most_spikes"
 
     def _potential(self, u: NDArray[np.float64], which: NDArray[np.int64]) -> NDArray[np.float64]:
         """V of u, (..., k), of the neurons `which`, (k,); rounding takes none past a bound."""
