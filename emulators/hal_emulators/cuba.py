@@ -258,8 +258,7 @@ class Network:
                 more = {name: _doubled(getattr(out, name)) for name in ("spike_t", "spike_neuron", "spike_i")}
                 out = out._replace(**more)
             else:
-                queue = {name: _doubled(getattr(memory, name)) for name in ("queue_t", "queue_packet")}
-                memory = memory._replace(**queue)
+                memory = memory._replace(queue_t=_doubled(memory.queue_t), queue_packet=_doubled(memory.queue_packet))
         return memory, out
 
     def _too_many(self, out: kernel.Output) -> str:
