@@ -9,13 +9,13 @@ Going back by d from where nothing happened they follow from the closed form of 
 to q e^(-d/tau_syn) + p k(d), where k(d) is the u that a unit of I makes in d. While the membrane is held p is 0, since
 whatever u was is gone, and q decays. With the slope u' = (I - u) / tau_mem, at
 
-- an arrival with weight w at time a: dL/dw is q, and dL/da = w (q / tau_syn - p / tau_mem), since for da the current was
-  without w and u did not rise. dL/da is part of dL/dt of the spike or input that was sent.
+- an arrival with weight w at time a: dL/dw is q, and dL/da = w (q / tau_syn - p / tau_mem), since for da the current
+  was without w and u did not rise. dL/da is part of dL/dt of the spike or input that was sent.
 - the end of a hold, or the reset of a membrane that is not held: u starts there from the reset, so that moving the end
-  moves what follows: -p u' is part of dL/dt of the spike that began it. I goes on at a spike and during a hold, so u' at
-  the end has the current at the spike, decayed, and what arrived in the hold.
+  moves what follows: -p u' is part of dL/dt of the spike that began it. I goes on at a spike and during a hold, so u'
+  at the end has the current at the spike, decayed, and what arrived in the hold.
 - a spike, when dL/dt is complete: u - v_th changes sign at it, hence dt = -du / u', and just before it p is
-  -dL/dt tau_mem / (I - v_th), I the recorded current (above v_leak like u). What p was just after it ends there, as u is
+  -dL/dt tau_mem / (I - v_th), I the recorded current (both above v_leak). What p was just after it ends there, as u is
   overwritten; q goes on.
 
 Neurons are dealt with together in the order of time, so layers and recurrence need no rule of their own. The end of the
@@ -46,8 +46,8 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
 LEAST_DRIVE = 1e-6
-"""In units of the potential: a spike's I - v_th is taken to be at least that. The default is the vendor's (jaxsnn 0.3.0,
-in units of v_th); noise and time stamps ask for more."""
+"""In units of the potential: a spike's I - v_th is taken to be at least that. The default is the vendor's (jaxsnn
+0.3.0, in units of v_th); noise and time stamps ask for more."""
 
 
 class Inputs(NamedTuple):
@@ -99,7 +99,7 @@ class Gradients:
         self.neurons, self.synapses = neurons, synapses
         source: I64 = np.repeat(np.arange(sources), np.diff(synapses.ptr))
         self._order = np.lexsort((synapses.delay, source))
-        source, delay, target = (each[self._order] for each in (source, synapses.delay, synapses.target))
+        source, delay, target = source[self._order], synapses.delay[self._order], synapses.target[self._order]
         first = np.ones(source.size, np.bool_)
         first[1:] = (np.diff(source) != 0) | (np.diff(delay) != 0)
         starts = np.flatnonzero(first)

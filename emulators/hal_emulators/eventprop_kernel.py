@@ -1,4 +1,4 @@
-"""Gradients of spike times, compiled: the adjoint of a batch, the rule for single spikes, currents from recorded spikes.
+"""Gradients of spike times, compiled: the adjoint of a batch, the rule for single spikes, currents from spikes.
 
 What the formulas are and where they come from stands in `eventprop`.
 """
@@ -130,18 +130,28 @@ def _packet(
 ) -> float:
     """Undo the arrival of a packet at t: adds dL/dw of its synapses to `by_w` and returns dL/dt."""
     by_t = 0.0
+    # neurons with the same time constants, last changed by the same arrival, share the exponentials
+    known, known_rate, known_ratio, left, left_i, made = -1.0, 0.0, 0.0, 1.0, 1.0, 0.0
     for k in range(first, end):
         n = target[k]
         if s[n, BY_U] == 0.0 and s[n, BY_I] == 0.0 and s[n, AT_END] == 0.0:
             continue
         spike = last[n]
         held_from = spike_t[spike] if spike >= 0 else -np.inf
-        _back(n, t, held_from, p, s)
+        rate, ratio, since = p[n, neuron.RATE], p[n, neuron.RATIO], s[n, AT] - t
+        if s[n, PASSED] != 0.0 or held_from + p[n, neuron.HOLD] > t:
+            _back(n, t, held_from, p, s)
+        else:
+            if since != known or rate != known_rate or ratio != known_ratio:
+                known, known_rate, known_ratio = since, rate, ratio
+                left, left_i, made = neuron.decay(since * rate, ratio, p[n, neuron.KIND])
+            s[n, BY_I] = s[n, BY_I] * left_i + s[n, BY_U] * made
+            s[n, BY_U] *= left
+            s[n, AT] = t
         by_w[k] += s[n, BY_I]
-        by_t += weight[k] * (s[n, BY_I] * p[n, neuron.RATIO] - s[n, BY_U]) * p[n, neuron.RATE]
+        by_t += weight[k] * (s[n, BY_I] * ratio - s[n, BY_U]) * rate
         if s[n, AT_END] != 0.0:
-            since = held_from + p[n, neuron.HOLD] - t
-            s[n, JUMPS] += weight[k] * exp(-since * p[n, neuron.RATE] * p[n, neuron.RATIO])
+            s[n, JUMPS] += weight[k] * exp(-(held_from + p[n, neuron.HOLD] - t) * rate * ratio)
     return by_t
 
 
