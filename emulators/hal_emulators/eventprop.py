@@ -216,7 +216,7 @@ def _finite(name: str, values: Any, shape: tuple[int, ...], what: str, problems:
     """An array of finite numbers of that shape; `problems` says what it is not."""
     array = np.asarray(values)
     if array.shape != shape or (array.size and array.dtype.kind not in "fiu"):
-        problems.append(f"{name} needs numbers, {what}, {shape}; got {array.dtype} {array.shape}")
+        problems.append(f"{name} needs numbers, {what}, {shape}, got {array.dtype} {array.shape}")
         return np.zeros(shape)
     array = array.astype(np.float64, copy=False)
     wrong = np.flatnonzero(~np.isfinite(array))
@@ -236,7 +236,7 @@ def _events(
         problems.append(f"{name}: {len(wrong)} times are not finite or below 0, the first is {t[wrong[0]]}")
     if index.shape != t.shape or (index.size and index.dtype.kind not in "iu"):
         problems.append(
-            f"{name}: indices need integers, one for every time, {t.shape}; got {index.dtype} {index.shape}"
+            f"{name}: indices need integers, one for every time, {t.shape}, got {index.dtype} {index.shape}"
         )
     elif index.size and not 0 <= int(index.min()) <= int(index.max()) < limit:
         problems.append(f"{name}: indices are {index.min()}..{index.max()}, must lie in 0..{limit - 1}")
