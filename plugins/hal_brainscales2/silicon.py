@@ -24,7 +24,10 @@ _SILICON: Final[dict[str, Any]] = {
     "stamps": True, "adc": True, "clipping": True, "spread": 0.0, "link_event_s": 8e-9,
 }  # fmt: skip
 PRESETS: Final[dict[str, dict[str, Any]]] = {
-    "ideal": dict.fromkeys(("stamps", "adc", "clipping", "offset_s", "jitter_s", "spread", "link_event_s"), 0),
+    "ideal": {
+        **dict.fromkeys(("stamps", "adc", "clipping"), False),
+        **dict.fromkeys(("offset_s", "jitter_s", "spread", "link_event_s"), 0.0),
+    },
     "chip": {"offset_s": 0.0, "jitter_s": 0.0, **_SILICON},
     "mock": {"offset_s": 1e-7, "jitter_s": 1e-7, **_SILICON},
 }
@@ -101,7 +104,7 @@ def network(config: BrainScaleS2Config, options: OpenOptions) -> Network:
         tau_mem=targets.tau_mem * spread[0],
         tau_syn=targets.tau_syn * spread[1],
         v_leak=np.zeros(n),
-        v_th=spread[2],
+        v_th=np.where(targets.comparator, spread[2], np.inf),
         v_reset=(targets.reset - targets.leak) / distance,
         t_ref=period,
         t_holdoff=free,
