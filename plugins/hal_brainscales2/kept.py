@@ -29,7 +29,8 @@ def rows(allocation: Allocation) -> list[FitRow]:
     """Of all that is counted, and of what is lacking."""
     hints = {(v.resource, v.where): "; ".join(v.helps) for v in allocation.violations}
     # drivers that are lacking for their rows are no violation of their own, but a row of the report
-    hints |= {("drivers", where): hint for (resource, where), hint in hints.items() if resource == "synapse_rows"}
+    short = {where for resource, where in hints if resource == "synapse_rows"}
+    hints |= {("drivers", where): "fewer synapse_rows there: a driver has two" for where in short}
     told = {(u.resource, u.where) for u in allocation.usage}
     made = [
         FitRow(
