@@ -216,7 +216,8 @@ def _helped(network: Network, dense: bool, search: bool, best: Allocation) -> It
                 )
             if violation.resource != "fan_in" and not (search and all(map(movable, network.populations))):
                 helps.append("populations in the other hemisphere: option hemisphere, or neither that nor places")
-            if any(projection.receptors == "both" for projection in network.projections):
+            # dense pairs take synapses of both signs, whatever their weights
+            if not dense and any(projection.receptors == "both" for projection in network.projections):
                 helps.append("weights of one sign")
             if max(p.circuits for p in network.populations) < CIRCUITS_PER_NEURON:
                 helps.append("more circuits per neuron: option circuits")

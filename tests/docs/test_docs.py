@@ -192,15 +192,16 @@ def test_the_brainscales2_page_has_the_defaults_there_are() -> None:
     text = (ROOT / "docs" / "chips" / "brainscales2.md").read_text(encoding="utf-8")
     for name in ("leak", "threshold", "i_synin_gm", "synapse_dac_bias", "membrane_capacitance", "rounding", "readout"):
         (shown,) = re.findall(rf"^\| `{name}` \| (.+?) \|", text, re.M)
-        assert shown.strip("`") in (str(getattr(MapOptions(), name)), f"{getattr(MapOptions(), name):g}")
-    presets = ("ideal", "chip", "mock")
+        default = getattr(MapOptions(), name)
+        assert shown == (f"`{default}`" if isinstance(default, str) else f"{default:g}"), name
+    presets, words = ("ideal", "chip", "mock"), {"true": True, "false": False, "none": None}
     made = [attrs.asdict(resolved(OpenOptions(preset=preset))) for preset in presets]
     assert f"| open option | {' | '.join(f'`{preset}`' for preset in presets)} |" in text
     for name in made[0]:
         if name != "preset":
             (shown,) = re.findall(rf"^\| `{name}` \| (.+?) \| (.+?) \| (.+?) \|", text, re.M)
             for word, values in zip(shown, made, strict=True):
-                assert {"true": 1, "false": 0, "none": None}.get(word, word) in (values[name], f"{values[name]}"), name
+                assert (words[word] if word in words else float(word)) == values[name], name
 
 
 def test_every_capability_has_its_sentence() -> None:
