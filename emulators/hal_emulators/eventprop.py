@@ -82,8 +82,9 @@ class Gradients:
     """The way back through a network. Its structure is looked at once; weights may come anew with every call."""
 
     def __init__(self, neurons: Neurons, synapses: Synapses) -> None:
-        """Sources and synapses as for `cuba.Network`, but one with weight 0 is one. ValueError with all that is wrong.
+        """Sources and synapses as for `cuba.Network`, but one with weight 0 is one.
 
+        ValueError with all that is wrong, v_low, v_high and i_max among it: at a bound these rules do not hold.
         Weights of layers one after the other: `Synapses.chain` of matrices of ones, and the raveled matrices, joined,
         are the weights.
         """
@@ -94,6 +95,7 @@ class Gradients:
             problems.append(f"synapses have {sources} sources, there are {neurons.size} neurons")
         if synapses.target.size and int(synapses.target.max()) >= neurons.size:
             problems.append(f"synapses reach neuron {synapses.target.max()}, there are {neurons.size}")
+        problems += _bounds(neurons)
         if problems:
             raise ValueError("; ".join(problems))
         self.neurons, self.synapses = neurons, synapses
@@ -210,6 +212,18 @@ class Gradients:
     def _room(self, batch: kernel.Batch) -> kernel.Arrivals:
         most = kernel.most_arrivals(self._graph, batch)
         return kernel.Arrivals(np.empty(most), np.empty(most, np.int64), np.empty(most, np.int64))
+
+
+def _bounds(neurons: Neurons) -> list[str]:
+    """What of the neurons the rules do not know."""
+    problems = []
+    for name, none in (("v_low", -np.inf), ("v_high", np.inf), ("i_max", np.inf)):
+        values: F64 = getattr(neurons, name)
+        wrong = np.flatnonzero(values != none)
+        if wrong.size:
+            n = wrong[0]
+            problems.append(f"{name}[{n}] is {values[n]}, gradients know no bounds: leave it at {none} here")
+    return problems
 
 
 def _finite(name: str, values: Any, shape: tuple[int, ...], what: str, problems: list[str]) -> F64:

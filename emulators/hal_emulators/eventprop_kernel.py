@@ -218,9 +218,7 @@ def adjoint(
 
 
 @njit
-def single_spikes(
-    graph: Graph, batch: Batch, weight: F64, least: float, by_w: F64, by_in: F64, by_t: F64
-) -> I64:  # fmt: skip
+def single_spikes(graph: Graph, batch: Batch, weight: F64, least: float, by_w: F64, by_in: F64, by_t: F64) -> I64:
     """As `adjoint`, for neurons that spike at most once in a sample: every spike by all that arrived before it."""
     counts = np.zeros(2, np.int64)
     inputs = batch.in_t.size
@@ -247,7 +245,7 @@ def single_spikes(
                 k = graph.into[at]
                 event = head[graph.source[k]]
                 while event >= 0:
-                    since = t - graph.delay[k] - (batch.in_t[event] if event < inputs else batch.t[event - inputs])
+                    since = t - ((batch.in_t[event] if event < inputs else batch.t[event - inputs]) + graph.delay[k])
                     if since > 0.0:
                         _, left_i, made = neuron.decay(since * rate, ratio, kind)
                         by_w[k] += by_u * made

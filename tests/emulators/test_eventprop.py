@@ -101,14 +101,18 @@ def layered(seed: int, sizes: tuple[int, ...], delay: float = 0.0, **fixed: Any)
 
 
 def recurrent(seed: int, n: int = 5, channels: int = 3, **fixed: Any) -> Case:
-    """All to all, with delays of several lengths, 0 among them, and some weights of 0."""
+    """All to all, with delays of several lengths, 0 among them, and some weights of 0.
+
+    Neurons without refractory time are not excited by neurons: they might spike without end.
+    """
     rng = np.random.default_rng(seed)
     source, target = (each.ravel() for each in np.meshgrid(np.arange(n + channels), np.arange(n), indexing="ij"))
     weight = np.where(source < channels, rng.normal(2.0, 1.5, source.size), rng.normal(0.0, 0.6, source.size))
     weight[rng.random(source.size) < 0.1] = 0.0
     delay = rng.choice([0.0, 0.7 * US, 2.0 * US], source.size)
-    synapses = Synapses.of(n + channels, source, target, weight, delay)
-    return case(rng, draw_neurons(rng, n, **fixed), synapses)
+    neurons = draw_neurons(rng, n, **fixed)
+    weight = np.where((source >= channels) & (neurons.t_ref[target] == 0), -np.abs(weight), weight)
+    return case(rng, neurons, Synapses.of(n + channels, source, target, weight, delay))
 
 
 def slope(made: Case, which: str, k: int) -> tuple[float, float]:
@@ -147,7 +151,6 @@ def check_slopes(made: Case, seen: Gradient, most: int = 20) -> float:
         assert not wrong.size, (which, chosen[wrong], values[chosen[wrong]], expected[wrong])
         compared += int(known.sum())
         tried += chosen.size
-    print("SHARE", compared, tried)
     return compared / tried
 
 
@@ -184,15 +187,19 @@ def test_recurrence_with_every_ratio_hold_and_holdoff(seed: int) -> None:
 def test_one_neuron_that_spikes_again_and_again(ratio: float, t_ref: float, t_holdoff: float) -> None:
     rng = np.random.default_rng(5)
     neurons = Neurons(size=1, tau_syn=12 * US / ratio, t_ref=t_ref, t_holdoff=t_holdoff, v_reset=-0.2)
-    made = case(rng, neurons, Synapses.chain([[5.0], [4.0], [-1.0]]), size=1, events=12)
-    assert made.spikes.t.size > 1
-    print("R", made.spikes.t.size)
+    made = case(rng, neurons, Synapses.chain([[2.5], [3.0], [-1.0]]), size=2, events=14, end=55 * US)
+    assert np.diff(made.spikes.splits).max() > 1
     assert check_slopes(made, made.gradient()) > 0.8
 
 
-def test_neurons_that_spike_by_themselves() -> None:
-    made = recurrent(3, v_leak=1.4, v_th=1.0, v_reset=0.0, t_ref=2 * US, t_holdoff=0.5 * US)
-    assert made.spikes.t.size > 30
+@pytest.mark.parametrize("ratio", RATIOS)
+def test_neurons_that_spike_by_themselves(ratio: float) -> None:
+    """The leak lies above the threshold: once inhibition has brought them below it, they spike again and again."""
+    rng = np.random.default_rng(3)
+    neurons = Neurons(size=2, tau_mem=4 * US, tau_syn=4 * US / ratio, v_leak=1.4, v_reset=[0.0, -0.5], t_ref=2 * US)
+    weights = [0, 0, 1, 2, 3], [0, 1, 1, 1, 0], [-2.0, -2.0, 0.7, -0.5, 0.4]
+    made = case(rng, neurons, Synapses.of(4, *weights, 0.5 * US), size=2, events=5, end=8 * US)
+    assert np.diff(made.spikes.splits).max() > 4
     assert check_slopes(made, made.gradient()) > 0.8
 
 
@@ -354,6 +361,14 @@ def test_a_spike_in_a_hold_is_moved_by_nothing_and_counted() -> None:
 def test_structures_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="synapses have 2 sources, there are 3 neurons; synapses reach neuron 4"):
         Gradients(Neurons(size=3), Synapses.of(2, [0], [4], [1.0]))
+
+
+def test_bounds_are_refused() -> None:
+    neurons = Neurons(size=2, v_low=[-np.inf, -0.7], v_high=1.9, i_max=[4.0, np.inf])
+    with pytest.raises(ValueError, match=r"v_low\[1\] is -0\.7, gradients know no bounds: leave it at -inf") as raised:
+        Gradients(neurons, Synapses.of(3, [0], [1], [1.0]))
+    assert "v_high[0] is 1.9" in str(raised.value)
+    assert "i_max[0] is 4.0" in str(raised.value)
 
 
 @pytest.mark.parametrize("rule", ["eventprop", "single_spikes", "currents"])
