@@ -407,6 +407,21 @@ def test_all_that_is_wrong_is_told_at_once(rule: str) -> None:
     assert "spikes.i needs numbers, one for every spike, (2,), got float64 (1,)" in told
 
 
+@pytest.mark.parametrize("least", [-1.0, inf, np.nan])
+def test_least_drives_that_are_none_are_refused(least: float) -> None:
+    back, inputs, spikes = two()
+    with pytest.raises(ValueError, match=f"least_drive is {least}, must be finite and greater than 0"):
+        back.eventprop(inputs, spikes, [1.0, 1.0], least_drive=least)
+
+
+def test_currents_need_weights_that_fit() -> None:
+    back, inputs, spikes = two()
+    with pytest.raises(ValueError, match=r"weight\[0\] is nan, must be finite; inputs have 0 samples, spikes 1"):
+        back.currents(Inputs([], [], [0]), spikes, weight=[np.nan])
+    with pytest.raises(ValueError, match=r"weight needs numbers, one for every synapse, \(1,\), got <U1 \(1,\)"):
+        back.currents(inputs, spikes, weight=["a"])
+
+
 def test_single_spikes_refuses_neurons_that_spike_twice() -> None:
     back, inputs, spikes = two()
     with pytest.raises(ValueError, match=r"neuron 0 spikes more than once in sample 0 \(1 such in all\).*eventprop"):
