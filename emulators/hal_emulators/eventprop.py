@@ -82,8 +82,9 @@ class Gradients:
     """The way back through a network. Its structure is looked at once; weights may come anew with every call."""
 
     def __init__(self, neurons: Neurons, synapses: Synapses) -> None:
-        """Sources and synapses as for `cuba.Network`, but one with weight 0 is one. ValueError with all that is wrong.
+        """Sources and synapses as for `cuba.Network`, but one with weight 0 is one.
 
+        ValueError with all that is wrong, v_low, v_high and i_max among it: at a bound these rules do not hold.
         Weights of layers one after the other: `Synapses.chain` of matrices of ones, and the raveled matrices, joined,
         are the weights.
         """
@@ -94,6 +95,7 @@ class Gradients:
             problems.append(f"synapses have {sources} sources, there are {neurons.size} neurons")
         if synapses.target.size and int(synapses.target.max()) >= neurons.size:
             problems.append(f"synapses reach neuron {synapses.target.max()}, there are {neurons.size}")
+        problems += _bounds(neurons)
         if problems:
             raise ValueError("; ".join(problems))
         self.neurons, self.synapses = neurons, synapses
@@ -212,11 +214,23 @@ class Gradients:
         return kernel.Arrivals(np.empty(most), np.empty(most, np.int64), np.empty(most, np.int64))
 
 
+def _bounds(neurons: Neurons) -> list[str]:
+    """What of the neurons the rules do not know."""
+    problems = []
+    for name, none in (("v_low", -np.inf), ("v_high", np.inf), ("i_max", np.inf)):
+        values: F64 = getattr(neurons, name)
+        wrong = np.flatnonzero(values != none)
+        if wrong.size:
+            n = wrong[0]
+            problems.append(f"{name}[{n}] is {values[n]}, gradients know no bounds: leave it at {none} here")
+    return problems
+
+
 def _finite(name: str, values: Any, shape: tuple[int, ...], what: str, problems: list[str]) -> F64:
     """An array of finite numbers of that shape; `problems` says what it is not."""
     array = np.asarray(values)
     if array.shape != shape or (array.size and array.dtype.kind not in "fiu"):
-        problems.append(f"{name} needs numbers, {what}, {shape}; got {array.dtype} {array.shape}")
+        problems.append(f"{name} needs numbers, {what}, {shape}, got {array.dtype} {array.shape}")
         return np.zeros(shape)
     array = array.astype(np.float64, copy=False)
     wrong = np.flatnonzero(~np.isfinite(array))
@@ -236,7 +250,7 @@ def _events(
         problems.append(f"{name}: {len(wrong)} times are not finite or below 0, the first is {t[wrong[0]]}")
     if index.shape != t.shape or (index.size and index.dtype.kind not in "iu"):
         problems.append(
-            f"{name}: indices need integers, one for every time, {t.shape}; got {index.dtype} {index.shape}"
+            f"{name}: indices need integers, one for every time, {t.shape}, got {index.dtype} {index.shape}"
         )
     elif index.size and not 0 <= int(index.min()) <= int(index.max()) < limit:
         problems.append(f"{name}: indices are {index.min()}..{index.max()}, must lie in 0..{limit - 1}")

@@ -18,11 +18,11 @@ F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
 FLOORED, HELD = range(2)
-# columns of the adjoint's state of a neuron: dL/du and dL/dI are those at AT, seconds; once the way back has PASSED the
-# end of the hold after its last spike that is not dealt with, AT_END is dL/du there and JUMPS what arrived in the hold,
-# as it is left at its end
-AT, BY_U, BY_I, PASSED, AT_END, JUMPS = range(6)
-N_STATES = 6
+# columns of the adjoint's state of a neuron: BY_U = dL/du and BY_I = dL/dI are those at AT, seconds, and 0 until it is
+# LIVE; END is where the hold after its last spike that is not dealt with ends. Once the way back has PASSED it, AT_END
+# is dL/du there and JUMPS what arrived in the hold, as it is left at its end
+AT, BY_U, BY_I, LIVE, END, PASSED, AT_END, JUMPS = range(8)
+N_STATES = 8
 
 
 class Graph(NamedTuple):
@@ -106,13 +106,12 @@ def _arrive(b: int, graph: Graph, batch: Batch, out: Arrivals) -> int:
 
 
 @njit_inlined
-def _back(n: int, t: float, held_from: float, p: F64, s: F64) -> None:
-    """Take the adjoint of a neuron back to t; `held_from`: its spike before that, -inf if there is none."""
-    at = s[n, AT]
+def _back(n: int, t: float, p: F64, s: F64) -> None:
+    """Take the adjoint of a neuron back to t, which is not before its last spike."""
+    at, end = s[n, AT], s[n, END]
     rate, ratio = p[n, neuron.RATE], p[n, neuron.RATIO]
     if s[n, PASSED] == 0.0:
-        end = held_from + p[n, neuron.HOLD]
-        stop = max(t, min(end, at)) if end > t else t
+        stop = max(t, min(end, at))
         left, left_i, made = neuron.decay((at - stop) * rate, ratio, p[n, neuron.KIND])
         s[n, BY_I] = s[n, BY_I] * left_i + s[n, BY_U] * made
         s[n, BY_U] *= left
@@ -125,22 +124,19 @@ def _back(n: int, t: float, held_from: float, p: F64, s: F64) -> None:
 
 
 @njit
-def _packet(
-    t: float, first: int, end: int, target: I64, weight: F64, last: I64, spike_t: F64, p: F64, s: F64, by_w: F64
-) -> float:
+def _packet(t: float, first: int, last: int, target: I64, weight: F64, p: F64, s: F64, by_w: F64) -> float:
     """Undo the arrival of a packet at t: adds dL/dw of its synapses to `by_w` and returns dL/dt."""
     by_t = 0.0
     # neurons with the same time constants, last changed by the same arrival, share the exponentials
     known, known_rate, known_ratio, left, left_i, made = -1.0, 0.0, 0.0, 1.0, 1.0, 0.0
-    for k in range(first, end):
+    for k in range(first, last):
         n = target[k]
-        if s[n, BY_U] == 0.0 and s[n, BY_I] == 0.0 and s[n, AT_END] == 0.0:
+        if s[n, LIVE] == 0.0:
             continue
-        spike = last[n]
-        held_from = spike_t[spike] if spike >= 0 else -np.inf
         rate, ratio, since = p[n, neuron.RATE], p[n, neuron.RATIO], s[n, AT] - t
-        if s[n, PASSED] != 0.0 or held_from + p[n, neuron.HOLD] > t:
-            _back(n, t, held_from, p, s)
+        if s[n, END] > t:
+            _back(n, t, p, s)
+            s[n, JUMPS] += weight[k] * exp(-(s[n, END] - t) * rate * ratio)
         else:
             if since != known or rate != known_rate or ratio != known_ratio:
                 known, known_rate, known_ratio = since, rate, ratio
@@ -150,36 +146,35 @@ def _packet(
             s[n, AT] = t
         by_w[k] += s[n, BY_I]
         by_t += weight[k] * (s[n, BY_I] * ratio - s[n, BY_U]) * rate
-        if s[n, AT_END] != 0.0:
-            s[n, JUMPS] += weight[k] * exp(-(held_from + p[n, neuron.HOLD] - t) * rate * ratio)
     return by_t
 
 
 @njit_inlined
-def _fired(
-    n: int, t: float, i: float, by_t: float, before: float, least: float, p: F64, s: F64, counts: I64
-) -> float:  # fmt: skip
-    """Undo a spike, `before` which the last one was; `by_t` is dL/dt by all but the neuron's own course after it."""
+def _fired(n: int, t: float, i: float, by_t: float, end: float, least: float, p: F64, s: F64, counts: I64) -> float:
+    """Undo a spike; `by_t` is dL/dt by all but the neuron's own course after it, returned is that by all.
+
+    `end`: of the hold after the neuron's spike before.
+    """
     rate = p[n, neuron.RATE]
-    if s[n, BY_U] != 0.0 or s[n, BY_I] != 0.0 or s[n, AT_END] != 0.0:
-        _back(n, t, t, p, s)
+    if s[n, LIVE] != 0.0:
+        _back(n, t, p, s)
         if s[n, PASSED] != 0.0:
             at_end = s[n, AT_END]
             left = i * exp(-p[n, neuron.HOLD] * rate * p[n, neuron.RATIO]) + s[n, JUMPS]
         else:
             at_end, left = s[n, BY_U], i
         by_t -= at_end * (left - p[n, neuron.RESET]) * rate
-    s[n, AT], s[n, BY_U], s[n, PASSED], s[n, AT_END] = t, 0.0, 0.0, 0.0
+    s[n, AT], s[n, BY_U], s[n, END], s[n, PASSED], s[n, AT_END] = t, 0.0, end, 0.0, 0.0
     if by_t == 0.0:
         return 0.0
-    if t < before + p[n, neuron.HOLD]:
+    if t < end:
         counts[HELD] += 1
         return by_t
     drive = i - p[n, neuron.TH]
     if not drive >= least:
         counts[FLOORED] += 1
         drive = least
-    s[n, BY_U] = -by_t / (drive * rate)
+    s[n, BY_U], s[n, LIVE] = -by_t / (drive * rate), 1.0
     return by_t
 
 
@@ -193,15 +188,14 @@ def adjoint(
     """
     counts = np.zeros(2, np.int64)
     p, n_neurons, inputs = graph.p, graph.p.shape[0], batch.in_t.size
-    s, last = np.empty((n_neurons, N_STATES)), np.empty(n_neurons, np.int64)
-    previous = np.empty(batch.t.size, np.int64)
+    s, ends = np.empty((n_neurons, N_STATES)), np.empty(batch.t.size)
     for b in range(batch.ptr.size - 1):
         s[:] = 0.0
-        last[:] = -1
+        s[:, END] = -np.inf
         first, spike = batch.ptr[b], batch.ptr[b + 1]
         for k in range(first, spike):
             n = batch.n[k]
-            previous[k], last[n] = last[n], k
+            ends[k], s[n, END] = s[n, END], batch.t[k] + p[n, neuron.HOLD]
         arrival = _arrive(b, graph, batch, room)
         # at one time spikes come before arrivals, so arrivals are undone before spikes
         while arrival > 0 or spike > first:
@@ -210,7 +204,7 @@ def adjoint(
                 event, packet = room.event[arrival], room.packet[arrival]
                 moved = _packet(
                     room.t[arrival], graph.synapse_ptr[packet], graph.synapse_ptr[packet + 1], graph.target, weight,
-                    last, batch.t, p, s, by_w,
+                    p, s, by_w,
                 )  # fmt: skip
                 if event < inputs:
                     by_in[event] += moved
@@ -219,16 +213,12 @@ def adjoint(
             else:
                 spike -= 1
                 n = batch.n[spike]
-                last[n] = previous[spike]
-                before = batch.t[last[n]] if last[n] >= 0 else -np.inf
-                by_t[spike] = _fired(n, batch.t[spike], batch.i[spike], by_t[spike], before, least, p, s, counts)
+                by_t[spike] = _fired(n, batch.t[spike], batch.i[spike], by_t[spike], ends[spike], least, p, s, counts)
     return counts
 
 
 @njit
-def single_spikes(
-    graph: Graph, batch: Batch, weight: F64, least: float, by_w: F64, by_in: F64, by_t: F64
-) -> I64:  # fmt: skip
+def single_spikes(graph: Graph, batch: Batch, weight: F64, least: float, by_w: F64, by_in: F64, by_t: F64) -> I64:
     """As `adjoint`, for neurons that spike at most once in a sample: every spike by all that arrived before it."""
     counts = np.zeros(2, np.int64)
     inputs = batch.in_t.size
@@ -255,7 +245,7 @@ def single_spikes(
                 k = graph.into[at]
                 event = head[graph.source[k]]
                 while event >= 0:
-                    since = t - graph.delay[k] - (batch.in_t[event] if event < inputs else batch.t[event - inputs])
+                    since = t - ((batch.in_t[event] if event < inputs else batch.t[event - inputs]) + graph.delay[k])
                     if since > 0.0:
                         _, left_i, made = neuron.decay(since * rate, ratio, kind)
                         by_w[k] += by_u * made
