@@ -138,9 +138,7 @@ def _code(value: Any) -> Ints:
     return np.asarray(np.clip(np.rint(value), 0, MAX_CAPMEM).astype(np.uint16))
 
 
-def realised(
-    targets: TargetsConfig, codes: CodesConfig, circuits: Ints, chip_seed: int, mismatch: float
-) -> Values:
+def realised(targets: TargetsConfig, codes: CodesConfig, circuits: Ints, chip_seed: int, mismatch: float) -> Values:
     """What neurons do at their codes, those of nominal circuits where none are given.
 
     Without mismatch the codes that `nominal` gives stand for the targets themselves, whatever their resolution: so a

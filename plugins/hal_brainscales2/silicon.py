@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from hal.fit import Finding
 from hal_brainscales2.analog import Values, realised
 from hal_brainscales2.background import occurring
 from hal_brainscales2.config import BrainScaleS2Config
@@ -25,7 +26,10 @@ _SILICON: Final[dict[str, Any]] = {
     "stamps": True, "adc": True, "clipping": True, "mismatch": 0.0, "link_event_s": 8e-9,
 }  # fmt: skip
 PRESETS: Final[dict[str, dict[str, Any]]] = {
-    "ideal": dict.fromkeys(("stamps", "adc", "clipping", "offset_s", "jitter_s", "mismatch", "link_event_s"), 0),
+    "ideal": {
+        **dict.fromkeys(("stamps", "adc", "clipping"), False),
+        **dict.fromkeys(("offset_s", "jitter_s", "mismatch", "link_event_s"), 0.0),
+    },
     "chip": {"offset_s": 0.0, "jitter_s": 0.0, **_SILICON},
     "mock": {"offset_s": 1e-7, "jitter_s": 1e-7, **_SILICON},
 }
@@ -40,6 +44,22 @@ def resolved(options: OpenOptions) -> OpenOptions:
 def heard(config: BrainScaleS2Config) -> Heard:
     """Who hears whom, by the registers alone. Sources: channels, what background sources can send, then neurons."""
     return verify(places(config), tables(config))
+
+
+def told(config: BrainScaleS2Config) -> list[Finding]:
+    """Sources that are one where they arrive, which is refused; and synapses of circuits that are nobody's."""
+    found = heard(config)
+    made = [
+        Finding(
+            level="refused",
+            node="",
+            field="routing",
+            reason=f"{confusion}, so they are one where they arrive",
+            hint="another label, or row selects and masks that do not meet",
+        )
+        for confusion in found.confusions
+    ]
+    return made + [Finding(level="note", node="", field="routing", reason=text) for text in found.unowned]
 
 
 def places(config: BrainScaleS2Config) -> Placement:
