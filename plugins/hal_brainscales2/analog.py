@@ -50,8 +50,8 @@ STUCK_LSB: Final = 120.0
 """A defect of leak or reset: its potential is at least about so high (assumption)."""
 WEAK: Final = 0.3
 """A defect of threshold or strength: the share of the gain that is left (assumption)."""
-SLOW: Final = 6.0
-"""A defect of a time constant: so many times longer (assumption)."""
+SLOW: Final = 50.0
+"""A defect of a time constant: so many times longer, 20 us for tau_mem and 12 us for tau_syn at least (assumption)."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
