@@ -19,7 +19,7 @@ from hal.model import Model
 from hal.semantics import Semantics
 from hal_brainscales2.analog import nominal
 from hal_brainscales2.config import CodesConfig
-from hal_brainscales2.limits import CIRCUITS, MAX_WEIGHT
+from hal_brainscales2.limits import CIRCUITS, CYCLE_NS, MAX_HOLDOFF_CODE, MAX_WEIGHT
 from hal_brainscales2.profile import CalibrationOptions
 
 Floats = NDArray[np.float64]
@@ -29,7 +29,7 @@ Bools = NDArray[np.bool_]
 SCALE: Final = 58.0
 PERIOD_NS: Final = 544
 """Of the column ADCs: the least whole number of cycles they can do."""
-EVENT_NS: Final = 8
+EVENT_NS: Final = CYCLE_NS
 """The link takes an event a cycle."""
 SILENT: Final = 40.0
 """Refractory period for measuring, in tau_syn: after it no current is left, however slow it is."""
@@ -72,8 +72,11 @@ class Bench:
         self._distance = options.threshold - options.leak
         self.kick = MAX_WEIGHT / SCALE * self._distance
         self.nominal = nominal(attrs.evolve(self._targets, reset=np.full(CIRCUITS, options.resets_to)))
-        period = 8 << (config.refractory.fast_scale if config.refractory.fast[0] else config.refractory.slow_scale)
-        self.held_ns = int(config.refractory.counter[0]) * period
+        registers = config.refractory
+        period = CYCLE_NS << (registers.fast_scale if registers.fast[0] else registers.slow_scale)
+        # the membrane is let go before it may fire again
+        free = 2 * MAX_HOLDOFF_CODE + 1 - 2 * int(registers.holdoff_code[0])
+        self.held_ns = (int(registers.counter[0]) - free) * period
         self.runs = 0
 
     def __enter__(self) -> Self:
