@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from hal.errors import ConfigError, Problem
 from hal.fit import Finding
 from hal_brainscales2.analog import Values, realised
 from hal_brainscales2.background import occurring
@@ -15,6 +16,7 @@ from hal_brainscales2.config import BrainScaleS2Config
 from hal_brainscales2.limits import BUSES, CADC_RELIABLE, host_output
 from hal_brainscales2.options import OpenOptions
 from hal_brainscales2.placement import Placement
+from hal_brainscales2.profile import BrainScaleS2Profile
 from hal_brainscales2.refractory import period_s
 from hal_brainscales2.routes import Heard, passes, verify
 from hal_brainscales2.routing import Tables
@@ -35,10 +37,23 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def resolved(options: OpenOptions) -> OpenOptions:
-    """With what the preset says of all that was not given."""
+def resolved(options: OpenOptions, profile: BrainScaleS2Profile | None = None) -> OpenOptions:
+    """With what a calibration says of the individual, and the preset of all else that was not given.
+
+    ConfigError for options that say it is another individual.
+    """
+    known = {}
+    if profile is not None and profile.calibrated:
+        known = {name: getattr(profile, name) for name in ("chip_seed", "mismatch")}
+        problems = [
+            Problem(f"profile {profile.id!r} is of another individual", name, value=getattr(options, name), limit=value)
+            for name, value in known.items()
+            if getattr(options, name) not in (None, value)
+        ]
+        if problems:
+            raise ConfigError("cannot open brainscales2", problems=problems, hint="leave it to the profile")
     said = {name: value for name, value in PRESETS[options.preset].items() if getattr(options, name) is None}
-    return attrs.evolve(options, **said)
+    return attrs.evolve(options, **(said | known))
 
 
 def heard(config: BrainScaleS2Config) -> Heard:
