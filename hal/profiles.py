@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from hal.errors import CapabilityError, ConfigError, FormatError, Problem, WriteError
 
@@ -45,9 +45,9 @@ def calibrate(
     arguments = {"options": options, "progress": progress or _quiet}
     made: Any = current.loader.call(plugin, "hal_calibrate", spec=spec, **arguments)
     if spec.profile is None or not isinstance(made, spec.profile):
-        wanted_name = "a profile" if spec.profile is None else spec.profile.__name__
-        raise plugin.fault("hal_calibrate", f"returned {type(made).__name__}, not {wanted_name}")
-    return made
+        expected = "a profile" if spec.profile is None else spec.profile.__name__
+        raise plugin.fault("hal_calibrate", f"returned {type(made).__name__}, not {expected}")
+    return cast("Profile", made)
 
 
 def _quiet(done: int, of: int, what: str) -> None:

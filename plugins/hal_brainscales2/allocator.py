@@ -164,7 +164,8 @@ def _over(usage: Sequence[Usage]) -> Iterator[Violation]:
 
 
 def _circuits(network: Network) -> Iterator[Usage]:
-    yield Usage("circuits", "chip", sum(p.size * p.circuits for p in network.populations), CIRCUITS - len(network.denied))
+    needed = sum(p.size * p.circuits for p in network.populations)
+    yield Usage("circuits", "chip", needed, CIRCUITS - len(network.denied))
 
 
 def _used(grouping: Grouping) -> Iterator[Usage]:

@@ -150,8 +150,8 @@ def realised(targets: TargetsConfig, codes: CodesConfig, circuits: Ints, chip_se
     if mismatch:
         return made
     wanted = {name: getattr(targets, name) for name in PARAMETERS[:-1]} | {"strength": np.ones(circuits.size)}
-    fields = {name: (name,) for name in POTENTIALS} | {"strength": ("gm",)}
-    fields |= {"tau_mem": ("tau_mem", "long_mem"), "tau_syn": ("tau_syn", "long_syn")}
+    fields: dict[str, tuple[str, ...]] = {name: (name,) for name in POTENTIALS}
+    fields |= {"strength": ("gm",), "tau_mem": ("tau_mem", "long_mem"), "tau_syn": ("tau_syn", "long_syn")}
     exact = {}
     for name in PARAMETERS:
         same = np.all([getattr(given, field) == getattr(usual, field) for field in fields[name]], axis=0)

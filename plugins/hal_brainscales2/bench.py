@@ -5,6 +5,7 @@ Only a device opened as a user does, mapped registers with other codes, spikes a
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -44,7 +45,7 @@ class Seen:
 
     @property
     def fired(self) -> Bools:
-        """(512,)"""
+        """(512,): which ever did."""
         return self.spike_ns >= 0
 
 
@@ -118,12 +119,12 @@ def _model(options: CalibrationOptions) -> Model:
     n, weight = CIRCUITS, MAX_WEIGHT / SCALE
     given = {"tau_mem": options.tau_mem, "tau_syn": options.tau_syn, "w_in": options.tau_syn, "r": 1.0}
     given |= {"v_threshold": 1.0, "v_leak": 0.0}
-    values = {key: np.full(n, given.get(key, 0.0)) for key in nodes.CubaLIF.parameters}
+    values: dict[str, Any] = {key: np.full(n, given.get(key, 0.0)) for key in nodes.CubaLIF.parameters}
     made: list[Any] = [
         nodes.Input(name="in", input_shape=(2,), output_shape=(2,)),
         nodes.Linear(name="w", input_shape=(2,), output_shape=(n,), weight=np.tile([weight, -weight], (n, 1))),
         nodes.CubaLIF(name="n", input_shape=(n,), output_shape=(n,), **values),
         nodes.Output(name="out", input_shape=(n,), output_shape=(n,)),
     ]
-    edges = [(a.name, b.name) for a, b in zip(made, made[1:], strict=False)]
+    edges = [(a.name, b.name) for a, b in pairwise(made)]
     return Model.of({node.name: node for node in made}, edges, Semantics(profile="nir"))

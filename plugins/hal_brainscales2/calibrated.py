@@ -40,8 +40,8 @@ def contradictions(profile: BrainScaleS2Profile | None, options: MapOptions, not
         if field.name in SETTLED:
             given, aim = getattr(options, field.name), getattr(profile.aims, field.name)
             if given not in (field.default, aim):
-                reason, hint = f"profile {profile.id!r} was calibrated for another value", "calibrate again for this one"
-                notes.refuse("", field.name, reason, given, aim, hint)
+                reason = f"profile {profile.id!r} was calibrated for another value"
+                notes.refuse("", field.name, reason, given, aim, hint="calibrate again for this one")
 
 
 def paced(profile: BrainScaleS2Profile | None, cells: Iterable[Cells], options: MapOptions) -> MapOptions:
@@ -59,9 +59,7 @@ def silent(
     if profile is None or profile.aims is None:
         return list(cells)
     time = profile.aims.refractory_time * speedup
-    return [
-        c if c.name in options.refractory_s else attrs.evolve(c, refractory=np.full(c.size, time)) for c in cells
-    ]
+    return [c if c.name in options.refractory_s else attrs.evolve(c, refractory=np.full(c.size, time)) for c in cells]
 
 
 def targets(

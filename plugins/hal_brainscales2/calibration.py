@@ -142,7 +142,8 @@ class _Search:
         """s; inf where no spike could be made."""
         every, aim = PERIOD_NS * 1e-9, self.options.tau_mem
         rows = max(8, int(np.ceil(TAUS * aim / every)))
-        far = attrs.evolve(codes, **{key: self._nominal_level(level) for key, level in FAR.items()})
+        levels: dict[str, Any] = {key: self._nominal_level(level) for key, level in FAR.items()}
+        far = attrs.evolve(codes, **levels)
         most_ns = self._until_spiked_ns() + self.bench.held_ns + (rows + 2) * PERIOD_NS
         seen = self.run(far, most_ns, fires=True, excite=self._burst)
         first = -(-(seen.spike_ns + self.bench.held_ns) // PERIOD_NS) + 1
@@ -159,7 +160,7 @@ class _Search:
         # events come one by one: in the middle of them is near enough, as the first ADC reading after
         middle = (1 + (self._few - 1) / 2) * EVENT_NS * 1e-9
         t = np.arange(1, rows) * PERIOD_NS * 1e-9 - middle
-        known = np.where(np.isfinite(tau_mem), tau_mem, options.tau_mem)
+        known = np.where(np.isfinite(tau_mem), tau_mem, options.tau_mem).astype(np.float64)
         tau_syn, kick = response(seen.v[1:rows], t, known, options.tau_syn)
         return tau_syn, kick / (self.bench.kick * self._few)
 
@@ -227,9 +228,11 @@ class _Search:
         """With codes of one field at which what is measured comes nearest to the aim."""
 
         def at(code: Codes) -> Floats:
-            return measure(attrs.evolve(codes, **{field: code}))
+            given: dict[str, Any] = {field: code}
+            return measure(attrs.evolve(codes, **given))
 
         beyond = self._first(lambda code: at(code) <= aim if falling else at(code) >= aim)
         pair = np.clip(np.stack([beyond - 1, beyond]), 1, MAX_CAPMEM)
         errors = np.abs(np.stack([at(pair[0]), at(pair[1])]) - aim)
-        return attrs.evolve(codes, **{field: np.where(errors[0] < errors[1], *pair)})
+        best: dict[str, Any] = {field: np.where(errors[0] < errors[1], *pair)}
+        return attrs.evolve(codes, **best)

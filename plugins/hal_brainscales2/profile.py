@@ -40,13 +40,16 @@ class Aims:
     i_synin_gm: int = setting(500, doc="strength of synaptic inputs", minimum=30, maximum=800)
     synapse_dac_bias: int = setting(1000, doc="of the whole chip", minimum=30, maximum=1022)
     membrane_capacitance: int = setting(63, doc="about 2.3 pF at 63", minimum=0, maximum=63)
-    refractory_time: float = setting(30e-6, doc="on the chip; digital, so exact", unit="s", minimum=40e-9, maximum=32e-6)
+    refractory_time: float = setting(
+        30e-6, doc="on the chip; digital, so exact", unit="s", minimum=40e-9, maximum=32e-6
+    )
 
     def rules(self) -> Iterator[Problem]:
         """A threshold that can be told from leak and reset."""
         for name, value in (("leak", self.leak), ("reset", self.resets_to)):
             if self.threshold < value + 10:
-                yield Problem("too near to be told from it", "threshold", self.threshold, f">= {name} + 10: {value + 10:g}")
+                limit = f">= {name} + 10: {value + 10:g}"
+                yield Problem("too near to be told from it", "threshold", self.threshold, limit)
 
     @property
     def resets_to(self) -> float:
