@@ -103,7 +103,9 @@ def hal_calibrate(spec: DeviceSpec, options: Any, progress: Callable[[int, int, 
     """Measure one individual; an instance of `spec.profile`. Optional; goes with `spec.calibration`. Since 1.0.
 
     options: an instance of `spec.calibration`, already checked. progress: to be called now and then with what is done,
-    of how much, and what is being done.
+    of how much, and what is being done. For `hal calibrate` the profile has `before` and `after` (an array of each
+    parameter, one value per circuit), `failed` (per circuit, < 0 where all is well), `reasons` (circuit -> parameter),
+    `versions`, and `table()`: rows of parameter, aim, and mean_, sd_ and worst_ of before and after.
     """
     raise NotImplementedError
 

@@ -159,8 +159,8 @@ class _Search:
         seen = self.run(codes, (rows + 1) * PERIOD_NS, excite=self._few)
         # events come one by one: in the middle of them is near enough, as the first ADC reading after
         middle = (1 + (self._few - 1) / 2) * EVENT_NS * 1e-9
-        t = np.arange(1, rows) * PERIOD_NS * 1e-9 - middle
-        known = np.where(np.isfinite(tau_mem), tau_mem, options.tau_mem).astype(np.float64)
+        t = np.asarray(np.arange(1, rows) * PERIOD_NS * 1e-9 - middle, np.float64)
+        known = np.where(np.isfinite(tau_mem), tau_mem, options.tau_mem)
         tau_syn, kick = response(seen.v[1:rows], t, known, options.tau_syn)
         return tau_syn, kick / (self.bench.kick * self._few)
 

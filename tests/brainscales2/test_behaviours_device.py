@@ -173,7 +173,7 @@ def test_20_noise_is_the_seed_s_and_without_noise_the_chip_is_the_model(cuba: An
 
     assert told("mock", 3) == told("mock", 3)
     assert told("mock", 3) != told("mock", 4)
-    silent = {"stamps": False, "offset_s": 0.0, "jitter_s": 0.0, "spread": 0.0, "link_event_s": 0.0}
+    silent = {"stamps": False, "offset_s": 0.0, "jitter_s": 0.0, "mismatch": 0.0, "link_event_s": 0.0}
     off = {**silent, "adc": False, "clipping": False}
     assert told("mock", 3, **off) == told("chip", 5, **off) == told("ideal")
 
