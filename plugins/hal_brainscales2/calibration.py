@@ -47,7 +47,8 @@ PUSH: Final = 400.0
 PEAK: Final = 40.0
 """CADC LSB that events are to reach above the leak while tau_syn and strength are measured: within the ADC's range even
 where both are twice what they should be."""
-RUNS: Final = 7 * STEPS + 3 * (STEPS + 1) + 2 * (STEPS + 5)
+RUNS: Final = 12 * STEPS + 17
+"""Two to four searches of potentials each, one of all else, and what is measured beside them."""
 
 
 def calibrate(options: CalibrationOptions, progress: Progress | None = None) -> BrainScaleS2Profile:
@@ -173,7 +174,7 @@ class _Search:
     def _restless(self, codes: CodesConfig) -> Bools:
         """Where circuits that were pulled down fire on their way back."""
         slowest = 12 * self.options.tau_mem + 20 * self.options.tau_syn
-        return self.run(codes, int(slowest * 1e9), fires=True, inhibit=self._burst).fired
+        return self.run(codes, int(slowest * 1e9), fires=True, inhibit=self._burst, read=False).fired
 
     def _until_spiked_ns(self) -> int:
         return self._burst * EVENT_NS + int(4 * (self.options.tau_mem + self.options.tau_syn) * 1e9)
