@@ -369,9 +369,11 @@ def _valid(device: DeviceSpec) -> str:
 
 def _read(device: DeviceSpec, profile: Any) -> Any:
     """A profile out of its file, where the name of one is given."""
+    if not isinstance(profile, str | Path):
+        return profile
     from hal.profiles import read_profile
 
-    return read_profile(profile, device) if isinstance(profile, str | Path) else profile
+    return read_profile(profile, device)
 
 
 def _profile_problems(device: DeviceSpec, profile: Any) -> list[Problem]:

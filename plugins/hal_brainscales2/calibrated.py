@@ -72,6 +72,7 @@ def targets(
     for field in ("tau_mem", "tau_syn", "reset"):
         values, aim = getattr(wanted, field), profile.aim(field)
         near = SAME_LSB if field == "reset" else SAME_TIME * aim
+        hint = "a refractory period keeps a neuron silent: option refractory_s" if field == "reset" else ""
         first = 0
         for c in cells:
             mine = values[first : first + c.size]
@@ -79,7 +80,7 @@ def targets(
             worst = int(np.argmax(np.abs(mine - aim)))
             if abs(mine[worst] - aim) > near and (c.spiking or field != "reset"):
                 reason = f"all circuits were calibrated for one value, on the chip (profile {profile.id!r})"
-                notes.say("changed", c.name, f"targets.{field}", reason, f"{mine[worst]:.4g}", f"{aim:.4g}")
+                notes.say("changed", c.name, f"targets.{field}", reason, f"{mine[worst]:.4g}", f"{aim:.4g}", hint)
         made[field] = np.full(values.size, aim)
     return attrs.evolve(wanted, **made)
 

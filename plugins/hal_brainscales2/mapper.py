@@ -60,7 +60,8 @@ class BrainScaleS2Mapper(Mapper):
         speedup = timing.speedup(reader, options, None if like is None else like.speedup)
         cells = calibrated.silent(known, cells, options, speedup)
         timing.reading(reader, speedup)
-        targets.about(cells, options, notes)
+        if known is None or not known.calibrated:
+            targets.about(cells, options, notes)
         periods = timing.periods(cells, speedup, notes)
         if notes.refused:
             return Plan(findings=notes.findings)

@@ -97,6 +97,20 @@ def test_mismatch_reaches_spikes_and_the_seed_chooses_the_individual(cuba: Any) 
     assert times(chip_seed=3, mismatch=1.0) == times(chip_seed=3, mismatch=1.0) != times(chip_seed=4, mismatch=1.0)
 
 
+@pytest.mark.parametrize("preset", ["ideal", "chip"])
+def test_a_batch_of_circuits_that_differ_is_the_loop(cuba: Any, preset: str) -> None:
+    mapping = cuba.map(np.full((30, 2), 5.0), np.full((4, 30), 0.3), record=["n0"])
+    samples = [hal.events([0, 3000 + 500 * k], [0, 1]) for k in range(4)]
+    with cuba.open(mapping, preset, mismatch=1.0, chip_seed=2) as device:
+        batch = device.run_batch({"in": hal.EventBatch.of(samples)}, 40_000)
+        for k, sample in enumerate(samples):
+            device.reset()
+            alone = device.run({"in": sample}, 40_000)
+            for node in ("n0", "out"):
+                assert batch.spikes[node][k].tolist() == alone.spikes[node].tolist()
+            assert np.unique(alone.spikes["n0"]["t"]).size > 15
+
+
 def test_codes_of_another_number_of_neurons_are_refused(cuba: Any) -> None:
     mapping = cuba.map(np.full((2, 1), 6.0))
     codes = nominal(targets(3))
