@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import hal
-from hal_brainscales2 import fitting
+from hal_brainscales2 import calibration, fitting
 from hal_brainscales2.analog import individual
 from hal_brainscales2.bench import Bench
 from hal_brainscales2.calibration import RUNS, STEPS, TOLERANCE
@@ -129,8 +129,24 @@ def test_aims_that_cannot_be_are_refused(options: dict[str, Any], where: str) ->
 def test_only_what_is_calibrated_and_with_its_own_options() -> None:
     with pytest.raises(hal.CapabilityError, match="speck2f is not calibrated"):
         hal.calibrate("speck2f")
+    with pytest.raises(hal.CapabilityError, match="dynapse2 is not calibrated"):
+        hal.calibrate("dynapse2")
     with pytest.raises(hal.ConfigError, match=r"wrong options.*MapOptions.*CalibrationOptions"):
         hal.calibrate("brainscales2", hal.registry.spec("brainscales2").map_options())
+
+
+def test_a_plugin_that_gives_no_profile_is_to_blame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "calibrate", lambda options, progress: progress(1, 1, "done"))
+    with pytest.raises(hal.PluginError, match=r"hal_calibrate.*returned NoneType, not BrainScaleS2Profile"):
+        hal.calibrate("brainscales2")
+
+
+def test_what_could_not_be_seen_is_told_by_what_could(calibrated: Any) -> None:
+    profile, _ = calibrated
+    weak = [circuit for circuit, parameter in profile.reasons.items() if parameter == "threshold"]
+    assert np.isinf(profile.after.reset[weak]).any()
+    assert np.isfinite(profile.after.threshold[weak]).all()
+    assert (profile.after.threshold[weak] < 100).all()
 
 
 @pytest.mark.parametrize(("tau_mem", "tau_syn"), [(12e-6, 6e-6), (10e-6, 10e-6), (5e-6, 20e-6)])
