@@ -106,7 +106,9 @@ class SignalBatch:
     def of(cls, runs: Sequence[Signal]) -> SignalBatch:
         """Put several signals of one width into one batch; those without rows have any width."""
         splits = np.concatenate([[0], np.cumsum([len(run.t) for run in runs], dtype=np.int64)])
-        some = [run for run in runs if len(run.t)] or list(runs[:1])
+        some = (
+            [run for run in runs if len(run.t)] or list(runs[:1]) or [Signal(np.empty(0, np.int64), np.empty((0, 0)))]
+        )
         t, values = (np.concatenate([getattr(run, name) for run in some]) for name in ("t", "values"))
         return cls(t, values, splits)
 

@@ -112,7 +112,7 @@ def check_mapped(
         for probe in probes:
             if probe.variable == observable.variable and probe.node in placement.nodes:
                 rows = placement.where(probe.node, probe.indices)
-                places = np.unique(rows[["chip", "core"]]) if observable.per == "node" else rows[["chip", "core"]]
+                places = np.unique(rows[["chip", "core"]]) if observable.per != "neuron" else rows[["chip", "core"]]
                 for chip_at, core in places.tolist():
                     cores.setdefault((chip_at, core), []).append(probe.node)
         for (chip_at, core), there in cores.items():

@@ -31,11 +31,12 @@ class Link:
 
     def reset(self) -> None:
         """Nothing under way."""
-        self._free = -np.inf
+        self._free = self._last = -np.inf
 
     def send(self, t: ArrayLike) -> Passed:
         """Events at these times, s, non-decreasing and not before those of the last call. ValueError for others."""
-        times = _checked(t, np.array([0, np.size(t)]))
+        times = _checked(t, np.array([0, np.size(t)]), self._last)
+        self._last = times[-1] if times.size else self._last
         out, kept = np.empty_like(times), np.empty(times.size, np.bool_)
         self._free = _send(times, self._free, self.service_s, float(self.capacity), out, kept)
         return Passed(t=out, kept=kept)
@@ -44,16 +45,22 @@ class Link:
         """Batches of events, batch b from splits[b] to splits[b + 1], each on a link of its own that nothing is on."""
         ends = np.asarray(splits, np.int64)
         times = _checked(t, ends)
+        if not self.service_s:
+            return Passed(t=times, kept=np.ones(times.size, np.bool_))
         out, kept = np.empty_like(times), np.empty(times.size, np.bool_)
         _alone(times, ends, self.service_s, float(self.capacity), out, kept)
         return Passed(t=out, kept=kept)
 
 
-def _checked(t: ArrayLike, splits: NDArray[np.int64]) -> NDArray[np.float64]:
+def _checked(t: ArrayLike, splits: NDArray[np.int64], last: float = -np.inf) -> NDArray[np.float64]:
     times = np.ascontiguousarray(t, np.float64)
+    if splits.ndim != 1 or not splits.size or splits[0] != 0 or splits[-1] != times.size or (np.diff(splits) < 0).any():
+        raise ValueError(f"splits must not decrease and must go from 0 to the number of events, {times.size}")
     fine = times.ndim == 1 and bool(np.isfinite(times).all())
     if not fine or not np.isin(np.flatnonzero(np.diff(times) < 0) + 1, splits).all():
         raise ValueError("times must be finite, in one dimension, and must not decrease")
+    if times.size and times[0] < last:
+        raise ValueError(f"the first time is {times[0]}, before the last one of the call before, {last}")
     return times
 
 
@@ -82,8 +89,9 @@ def _send(
 ) -> float:
     for k in range(t.size):
         start = max(t[k], free)
-        # one is under way, and each that waits takes one service
-        kept[k] = start - t[k] <= (capacity + 1.0) * service * (1.0 + 1e-9)
+        # what is under way takes at most one service more, and each before it that waits a whole one; a hundredth of
+        # one more, since times are rounded
+        kept[k] = start - t[k] <= (capacity + 0.01) * service
         out[k] = start + service if kept[k] else t[k]
         if kept[k]:
             free = out[k]

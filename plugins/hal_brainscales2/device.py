@@ -27,6 +27,8 @@ from hal_emulators.link import Link
 I64 = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+Lost = dict[int, tuple[float, float]]
+"""Way -> model ns since the reset of the first and the last event that found the link full."""
 FIRST_PIECE: Final = 1 << 20
 """Model ns handed to the emulator at first."""
 
@@ -61,6 +63,7 @@ class BrainScaleS2Device(Device):
     def _rest(self) -> None:
         self._late = np.zeros(0), np.zeros(0, np.int64)
         self._held = no_spikes()
+        self._ahead: dict[tuple[str, str], Floats] = {}
         self._now = 0
 
     def _reset(self, mode: Reset) -> None:
@@ -73,29 +76,39 @@ class BrainScaleS2Device(Device):
         """Chip seconds since the reset, of model ns since then."""
         return ns * 1e-9 / self._speedup
 
+    def _quantum_ns(self) -> int:
+        """Without stamps there is no grid, however many ns of the model are one of the chip."""
+        return super()._quantum_ns() if self.options.stamps else 1
+
     def _run(self, stimulus: Checked, duration_ns: int, recorder: Recorder) -> None:
+        self._go(stimulus, duration_ns, self.rng(), recorder)
+
+    def _go(self, stimulus: Checked, duration_ns: int, noise: np.random.Generator, recorder: Recorder) -> None:
         config: BrainScaleS2Config = self.mapping.config
         when, channel = _channels(config, stimulus)
-        noise = self.rng()
         start_ns, under_way = self._now, 0
+        lost: Lost = {}
         watched = self._watched(start_ns, duration_ns)
         for start, length in self._pace.pieces(duration_ns):
             low, high = np.searchsorted(when, (start, start + length))
             self._now = start_ns + start + length
-            times, sent = self._sent(when[low:high] + start_ns, channel[low:high], start_ns, duration_ns, recorder)
+            times, sent = self._sent(when[low:high] + start_ns, channel[low:high], lost, recorder)
             until_s = self._seconds(self._now)
             own = self._background.between(self._network.clock_s, until_s)
             sent = np.concatenate([sent, own.number + config.n_inputs])
             probes = [watch.probe for watch in watched]
             result = self._network.run(until_s, np.concatenate([times, own.t]), sent, probes)
             under_way = result.pending
-            self._receive(result, own, start_ns, duration_ns, noise, recorder)
+            self._receive(result, own, noise, lost, recorder)
             self._deliver(until_s, start + length == duration_ns, start_ns, duration_ns, recorder)
             sources = np.concatenate([sent, result.neuron + self._network.n_inputs])
             recorder.count("synops", self._fan_out[sources].sum(axis=0))
             for watch, (at, values) in zip(watched, result.traces, strict=True):
                 watch.take(at, values, recorder)
             recorder.advance(start + length)
+        for way, (first, last) in lost.items():
+            low, high = (int(np.clip(t - start_ns, 0, duration_ns)) for t in (first, last))
+            recorder.interval("dropped", way, low, high)
         self._count("events_in", 0, when.size, recorder)
         self._count("pending", 0, under_way + self._late[0].size + self._held.t.size, recorder)
         if duration_ns:
@@ -142,24 +155,23 @@ class BrainScaleS2Device(Device):
         )
         done = batches.run(chip, stimulus, duration_ns, workers, self._header(duration_ns, stimulus[0]))
         if done is not None:
-            # the state that the loop would have left: that of the last sample
-            self._reset(Reset.STATE)
-            recorder = MemoryRecorder()
-            recorder.start(self._header(duration_ns, stimulus[len(stimulus) - 1]))
-            self._run(stimulus[len(stimulus) - 1], duration_ns, recorder)
+            self._again(stimulus[len(stimulus) - 1], duration_ns, self.run_number + len(stimulus) - 1)
         return done
 
-    def _sent(self, when: I64, channel: I64, start_ns: int, duration_ns: int, recorder: Recorder) -> tuple[Floats, I64]:
+    def _again(self, sample: Checked, duration_ns: int, run: int) -> None:
+        """Leave the state that the loop would have left: that of the last sample, with that run's noise."""
+        self._reset(Reset.STATE)
+        recorder = MemoryRecorder()
+        recorder.start(self._header(duration_ns, sample))
+        self._go(sample, duration_ns, np.random.default_rng([self.seed, run]), recorder)
+
+    def _sent(self, when: I64, channel: I64, lost: Lost, recorder: Recorder) -> tuple[Floats, I64]:
         """Times on the chip (s since the reset) and channels of events that came over the link by now.
 
         What is still on the link waits for the next piece; what finds it full is counted.
         """
         passed = self._links[0].send(self._seconds(when))
-        lost = when[~passed.kept]
-        if lost.size:
-            self._count("dropped", 0, lost.size, recorder)
-            low, high = (int(np.clip(t - start_ns, 0, duration_ns)) for t in (lost[0], lost[-1]))
-            recorder.interval("dropped", 0, low, high)
+        self._dropped(0, when[~passed.kept], lost, recorder)
         t = np.concatenate([self._late[0], passed.t[passed.kept]])
         index = np.concatenate([self._late[1], channel[passed.kept]])
         there = t < self._seconds(self._now)
@@ -170,9 +182,8 @@ class BrainScaleS2Device(Device):
         self,
         result: Result,
         own: Sent,
-        start_ns: int,
-        duration_ns: int,
         noise: np.random.Generator,
+        lost: Lost,
         recorder: Recorder,
     ) -> None:
         """One piece's events on their way to the host; stamps are made on the chip, so waiting does not change them.
@@ -186,11 +197,7 @@ class BrainScaleS2Device(Device):
         leaving = spikes.plus(nobody)
         leaving = leaving[np.argsort(leaving.t, kind="stable")]
         passed = self._links[1].send(leaving.t)
-        if not passed.kept.all():
-            lost = leaving.t[~passed.kept] * self._speedup * 1e9 - start_ns
-            self._count("dropped", 1, lost.size, recorder)
-            low, high = (int(np.clip(x, 0, duration_ns)) for x in (lost[0], lost[-1]))
-            recorder.interval("dropped", 1, low, high)
+        self._dropped(1, leaving.t[~passed.kept] * self._speedup * 1e9, lost, recorder)
         self._held = self._held.plus(leaving[passed.kept & (leaving.neuron >= 0)])
         sent = np.concatenate([self._core[result.neuron], own.hemisphere[own.to_host]])
         recorder.count("events_out", np.bincount(sent, minlength=self.spec.cores).astype(np.int64))
@@ -209,6 +216,15 @@ class BrainScaleS2Device(Device):
             mine, values = readout.rows(spikes, variable, run, start_ns * 1e-9)
             recorder.sample(node, variable, stamp[mine], values)
 
+    def _dropped(self, way: int, t: Any, lost: Lost, recorder: Recorder) -> None:
+        """Count what a link lost, at these model ns; from when to when is told once, at the end of the run.
+
+        Told piece by piece it would depend on the pieces, which follow the clock on the wall.
+        """
+        if t.size:
+            self._count("dropped", way, t.size, recorder)
+            lost[way] = (lost[way][0] if way in lost else t[0], t[-1])
+
     def _count(self, counter: str, core: int, count: int, recorder: Recorder) -> None:
         values = np.zeros(self.spec.cores, np.int64)
         values[core] = count
@@ -216,21 +232,30 @@ class BrainScaleS2Device(Device):
 
 
 class _Watch:
-    """Membranes read every so often. Values of Outputs stand after a step, so their first sample is a step late."""
+    """Membranes read every so often. Values of Outputs stand after a step, so their first sample is a step late.
+
+    A sample at the very end of a run is the next run's; by rounding the emulator may take it in this one, and then it
+    waits in `ahead`.
+    """
 
     def __init__(
         self, device: BrainScaleS2Device, neurons: I64, every_ns: int, start_ns: int, duration_ns: int,
         key: tuple[str, str],
     ) -> None:  # fmt: skip
         self.probe = Probe("v", neurons, device._seconds(every_ns))
-        self._readout, self._neurons, self._key = device._readout, neurons, key
-        self._start_ns, self._duration_ns = start_ns, duration_ns
+        self._readout, self._neurons, self._key, self._ahead = device._readout, neurons, key, device._ahead
+        self._every_ns, self._start_ns, self._duration_ns = every_ns, start_ns, duration_ns
         self._behind = every_ns if key[1] == "output" else 0
 
     def take(self, at: Floats, values: Floats, recorder: Recorder) -> None:
         """One piece's samples."""
-        t = np.rint(at * self._readout.speedup * 1e9).astype(np.int64) - self._start_ns - self._behind
-        own = (t >= 0) & (t < self._duration_ns)
+        taken = np.rint(at / self.probe.every_s).astype(np.int64) * self._every_ns - self._start_ns
+        if self._key in self._ahead:
+            taken, values = np.append(0, taken), np.concatenate([self._ahead.pop(self._key), values])
+        if taken.size and taken[-1] == self._duration_ns:
+            self._ahead[self._key] = values[-1:]
+        t = taken - self._behind
+        own = (t >= 0) & (taken < self._duration_ns)
         variable = "v_cadc" if self._behind else self._key[1]
         recorder.sample(*self._key, t[own], self._readout.volts(values[own], self._neurons, variable))
 

@@ -96,10 +96,12 @@ class Readout:
     def stamps(self, read: Floats, start_ns: int | I64, duration_ns: int) -> I64:
         """Model ns since the start of the run, of times on the chip."""
         if self.options.stamps:
-            grid = CYCLE_NS * 1e-9
-            read = np.floor(read / grid * (1 + 1e-12)) * grid
-        stamp = np.floor(read * self.speedup * 1e9 * (1 + 1e-15)).astype(np.int64) - start_ns
-        return np.asarray(np.clip(stamp, 0, duration_ns - 1))
+            # whole numbers times whole numbers: on the grid, however long it has run
+            cycles = np.floor(read / (CYCLE_NS * 1e-9) * (1 + 1e-12))
+            at = np.floor(cycles * (CYCLE_NS * self.speedup))
+        else:
+            at = np.floor(read * self.speedup * 1e9 * (1 + 1e-15))
+        return np.asarray(np.clip(at.astype(np.int64) - start_ns, 0, duration_ns - 1))
 
     def of(self, key: str, neuron: I64) -> tuple[Bools, I64]:
         """Which spikes belong to a key of the recording, and the index of all in it."""

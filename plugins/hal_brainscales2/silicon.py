@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hal.fit import Finding
 from hal_brainscales2.background import occurring
 from hal_brainscales2.config import BrainScaleS2Config
-from hal_brainscales2.limits import BUSES, host_output
+from hal_brainscales2.limits import BUSES, CADC_RELIABLE, host_output
 from hal_brainscales2.options import OpenOptions
 from hal_brainscales2.placement import Placement
 from hal_brainscales2.refractory import period_s
@@ -25,7 +25,10 @@ _SILICON: Final[dict[str, Any]] = {
     "stamps": True, "adc": True, "clipping": True, "spread": 0.0, "link_event_s": 8e-9,
 }  # fmt: skip
 PRESETS: Final[dict[str, dict[str, Any]]] = {
-    "ideal": dict.fromkeys(("stamps", "adc", "clipping", "offset_s", "jitter_s", "spread", "link_event_s"), 0),
+    "ideal": {
+        **dict.fromkeys(("stamps", "adc", "clipping"), False),
+        **dict.fromkeys(("offset_s", "jitter_s", "spread", "link_event_s"), 0.0),
+    },
     "chip": {"offset_s": 0.0, "jitter_s": 0.0, **_SILICON},
     "mock": {"offset_s": 1e-7, "jitter_s": 1e-7, **_SILICON},
 }
@@ -118,10 +121,11 @@ def network(config: BrainScaleS2Config, options: OpenOptions) -> Network:
         tau_mem=targets.tau_mem * spread[0],
         tau_syn=targets.tau_syn * spread[1],
         v_leak=np.zeros(n),
-        v_th=spread[2],
+        v_th=np.where(targets.comparator, spread[2], np.inf),
         v_reset=(targets.reset - targets.leak) / distance,
         t_ref=period,
         t_holdoff=free,
+        **_bounds(config, options),
     )
     found = heard(config)
     order = np.lexsort((found.target, found.source))
@@ -130,6 +134,19 @@ def network(config: BrainScaleS2Config, options: OpenOptions) -> Network:
     channels = config.n_inputs + occurring(config.background)[0].size
     ptr = np.searchsorted(source, np.arange(channels + n + 1))
     return Network(neurons, Synapses(ptr=ptr, target=target, weight=weight))
+
+
+def _bounds(config: BrainScaleS2Config, options: OpenOptions) -> dict[str, Any]:
+    """Of membranes, where the CADC's reliable range is taken for that of the circuits; and of currents."""
+    found: dict[str, Any] = {}
+    targets = config.targets
+    if options.clipping:
+        low, high = ((limit - targets.leak) / (targets.threshold - targets.leak) for limit in CADC_RELIABLE)
+        reset = (targets.reset - targets.leak) / (targets.threshold - targets.leak)
+        found = {"v_low": np.minimum(low, np.minimum(reset, 0.0)), "v_high": np.maximum(high, np.maximum(reset, 0.0))}
+    if options.saturation is not None:
+        found["i_max"] = np.full(config.size, options.saturation)
+    return found
 
 
 def _spread(config: BrainScaleS2Config, options: OpenOptions) -> Floats:

@@ -64,7 +64,10 @@ def periods(cells: list[Cells], speedup: float, notes: Notes) -> Refractory:
         if (off > 0.05 * np.maximum(c.refractory, SHORTEST_REFRACTORY * speedup)).any():
             k = int(np.argmax(off))
             wanted, realised = f"{c.refractory[k]:.3g} s", f"{made.time_s[mine][k] * speedup:.3g} s"
-            notes.say("changed", c.name, "refractory_s", "periods are whole cycles of two clocks", wanted, realised)
+            reason = "periods are whole cycles of two clocks"
+            if c.refractory[k] < SHORTEST_REFRACTORY * speedup:
+                reason = f"a neuron pauses after a spike, {SHORTEST_REFRACTORY:g} s of the chip at least"
+            notes.say("changed", c.name, "refractory_s", reason, wanted, realised, hint="option refractory_s sets it")
     return made
 
 

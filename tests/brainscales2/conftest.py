@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -168,3 +169,48 @@ class Chip:
 def chip() -> Iterator[Chip]:
     with registered(hal_brainscales2.plugin, "brainscales2"):
         yield Chip()
+class Cuba:
+    """Models in seconds in which an event leaves its weight on the current, threshold 1; and runs of them."""
+
+    @staticmethod
+    def neurons(name: str, size: int, cls: type = nodes.CubaLIF, **values: Any) -> Any:
+        """tau_mem 12 us and tau_syn 6 us unless said otherwise."""
+        usual = {"tau_mem": 12e-6, "tau_syn": 6e-6, "r": 1.0, "v_threshold": 1.0} | values
+        usual.setdefault("w_in", usual["tau_syn"])
+        given = {key: np.broadcast_to(np.float64(usual.get(key, 0.0)), (size,)).copy() for key in cls.parameters}
+        return cls(name=name, input_shape=(size,), output_shape=(size,), **given)
+
+    def model(self, *weights: Any, last: Any = None, dt_ns: int | None = None, **values: Any) -> Model:
+        """in -> w0 -> n0 -> w1 -> n1 ... -> out, one layer for each matrix (post, pre); last: of the last neurons."""
+        made = [np.atleast_2d(np.asarray(w, np.float64)) for w in weights]
+        inputs = made[0].shape[1]
+        parts: list[Any] = [nodes.Input(name="in", input_shape=(inputs,), output_shape=(inputs,))]
+        for k, w in enumerate(made):
+            post, pre = w.shape
+            parts.append(nodes.Linear(name=f"w{k}", input_shape=(pre,), output_shape=(post,), weight=w))
+            cls = last if last is not None and k == len(made) - 1 else nodes.CubaLIF
+            parts.append(self.neurons(f"n{k}", post, cls, **values))
+        size = made[-1].shape[0]
+        parts.append(nodes.Output(name="out", input_shape=(size,), output_shape=(size,)))
+        edges = [(a.name, b.name) for a, b in itertools.pairwise(parts)]
+        semantics = Semantics(profile="nir", dt_ns=dt_ns, **({} if dt_ns is None else {"current_gain": "one"}))
+        return Model.of({part.name: part for part in parts}, edges, semantics)
+
+    def map(self, *weights: Any, record: Any = ("n0",), options: Any = None, **values: Any) -> Any:
+        return hal.mapper("brainscales2").map(self.model(*weights, **values), options, record=record)
+
+    @staticmethod
+    def open(mapping: Any, preset: str = "ideal", seed: int = 0, **options: Any) -> Any:
+        """A device with that loaded; it needs no closing."""
+        device = hal.open("brainscales2", seed=seed, preset=preset, **options)
+        device.load(mapping)
+        return device
+
+    def run(self, mapping: Any, t: Any, index: Any, duration_ns: int, preset: str = "ideal", **options: Any) -> Any:
+        with self.open(mapping, preset, **options) as device:
+            return device.run({"in": hal.events(t, index)}, duration_ns)
+
+
+@pytest.fixture(scope="session")
+def cuba() -> Cuba:
+    return Cuba()
