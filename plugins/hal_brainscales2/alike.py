@@ -92,7 +92,7 @@ def _keep(like: Mapping, paths: tuple[NDArray[Any], ...]) -> _Kept:
 
 @attrs.frozen(eq=False)
 class _Dealt:
-    """Synapses (u,) on circuits: circuit, -1 for none; family of the rows; number among the circuit's of its sign there.
+    """Synapses (u,) on circuits: circuit, -1: none; family of the rows; number among the circuit's of its sign there.
 
     count: (2 signs, families, hemispheres, columns) how many.
     """
