@@ -145,8 +145,8 @@ def _attempt(asked: _Asked, preferred: Preferred, spread: bool) -> Allocation:
     moved = tuple(k for k, hemisphere in enumerate(preferred) if hemisphere == 1)
     if placement is None:
         return Allocation(None, None, None, tuple(_circuits(network)), (*heavy, *violations), moved, spread)
-    grouping = group(asked.units, placement, network.n_external, asked.share)
-    usage = (*_circuits(network), *_used(grouping, network, placement))
+    grouping, used = _grouped(asked, placement)
+    usage = (*_circuits(network), *used)
     chosen, tangled = _selects(grouping)
     violations = (*heavy, *_over(usage), *tangled)
     registers = None
@@ -154,6 +154,19 @@ def _attempt(asked: _Asked, preferred: Preferred, spread: bool) -> Allocation:
         recorded = np.repeat([p.recorded for p in network.populations], [p.size for p in network.populations])
         registers = tables(asked.units, placement, grouping, chosen, recorded.astype(bool), network.n_external)
     return Allocation(placement, grouping, registers, usage, violations, moved, spread)
+
+
+def _grouped(asked: _Asked, placement: Placement) -> tuple[Grouping, tuple[Usage, ...]]:
+    """With labels for neurons that nobody hears, so that somebody may later; unless that is too much."""
+    network, tried = asked.network, []
+    for apart in (False, True):
+        grouping = group(asked.units, placement, network.n_external, asked.share, apart)
+        used = tuple(_used(grouping, network, placement))
+        excess = sum(violation.excess for violation in _over(used))
+        tried.append((excess, grouping, used))
+        if not excess or not asked.share:
+            break
+    return min(tried, key=lambda made: made[0])[1:]
 
 
 def _over(usage: Sequence[Usage]) -> Iterator[Violation]:

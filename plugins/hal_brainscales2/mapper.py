@@ -26,6 +26,8 @@ from hal_brainscales2.synapses import COPIES, Part, parts, populations
 
 SCALE: Final = 58.0
 """Integer weight per distance of threshold and leak (jaxsnn 0.3.0's example)."""
+PLAIN: Final = ("step_ns", "speedup")
+"""Of what edited registers keep, what is a number."""
 
 
 class BrainScaleS2Mapper(Mapper):
@@ -110,7 +112,10 @@ class BrainScaleS2Mapper(Mapper):
         notes = Notes(frozenset())
         for field in ("step_ns", "speedup", "inputs", "populations", "circuits"):
             if getattr(config, field) != getattr(mapping.config, field):
-                notes.refuse("", field, "edited registers keep it", hint="map again, or adopt the registers")
+                # runs and circuits are long, and shown by `placement`
+                now, before = (getattr(c, field) if field in PLAIN else None for c in (config, mapping.config))
+                hint = "map again, or adopt the registers"
+                notes.refuse("", field, "edited registers keep it", now, before, hint)
         return [*notes.findings, *silicon.told(config), *targets.outside(config)]
 
 

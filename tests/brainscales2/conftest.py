@@ -169,6 +169,8 @@ class Chip:
 def chip() -> Iterator[Chip]:
     with registered(hal_brainscales2.plugin, "brainscales2"):
         yield Chip()
+
+
 class Cuba:
     """Models in seconds in which an event leaves its weight on the current, threshold 1; and runs of them."""
 

@@ -54,7 +54,7 @@ def test_registers_hold_the_integer_weights_and_nothing_else(
     model = graph.layer(weight, inner)
     where = {} if hemisphere is None else {"hemisphere": {"n": hemisphere}}
     mapping = chip.map(model, circuits={"n": circuits}, dense=dense, **where)
-    wanted = [integers(model, mapping)] + [integers(model, mapping, "back") if back else np.zeros((n, n), np.int64)]
+    wanted = [integers(model, mapping), integers(model, mapping, "back") if back else np.zeros((n, n), np.int64)]
     assert chip.heard(mapping).tolist() == np.concatenate(wanted).tolist()
     found = silicon.heard(mapping.config)
     assert not found.confusions
@@ -170,7 +170,8 @@ def test_the_other_golden_graphs_have_their_targets_and_rounded_weights(chip: An
 
 
 def test_several_inputs_are_numbered_in_the_models_order_and_take_their_own_pairs_alone(chip: Any, graph: Any) -> None:
-    made = graph().source("a", 3).source("b", 2).dense("fa", "a", np.full((2, 3), 0.5)).dense("fb", "b", -np.ones((2, 2)))
+    made = graph().source("a", 3).source("b", 2)
+    made.dense("fa", "a", np.full((2, 3), 0.5)).dense("fb", "b", -np.ones((2, 2)))
     model = made.fire("n", "fa").link("fb", "n").out("n").model
     needed = {}
     for dense in (False, True):
@@ -240,9 +241,7 @@ def reading(graph: Any, dt_ns: int | None = 1000, **values: Any) -> Any:
     return made.put(nodes.Output, "out", "li", 2, 2)
 
 
-def test_read_out_neurons_are_circuits_without_comparator_where_the_chip_is_to_read_them(
-    chip: Any, graph: Any
-) -> None:
+def test_read_out_neurons_are_circuits_without_comparator_where_the_chip_is_to_read_them(chip: Any, graph: Any) -> None:
     model = reading(graph, v_leak=0.5).model
     host, there = chip.map(model), chip.map(model, readout="chip")
     assert {fate.node: fate.fate for fate in host.fates}["li"] == "host"
