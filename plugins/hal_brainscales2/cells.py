@@ -68,6 +68,14 @@ class Cells:
         return self.weight.size
 
 
+def weights_of(p: Projection) -> tuple[str, Any]:
+    """The name of a projection's weights, its neurons' where it has none of its own; and its labels."""
+    found = p.labels()
+    if found is not None:
+        return found[0].name, found
+    return p.path[-1].name if p.path else p.target, None
+
+
 class Reader:
     """Reads a model's populations and collects findings."""
 
@@ -105,10 +113,10 @@ class Reader:
             for name in getattr(options, field):
                 if not isinstance(self.model.nodes.get(name), nodes.CubaLIF | nodes.CubaLI):
                     self.notes.refuse(name, field, "no such population on the chip")
-        for name in options.copies:
-            node = self.model.nodes.get(name)
-            if not hasattr(node, "weight") and not isinstance(node, nodes.CubaLIF | nodes.CubaLI):
-                self.notes.refuse(name, "copies", "no such weights on the chip")
+        into = [p for name in self.incoming if name not in self.model.outputs for p in self.incoming[name]]
+        here = {weights_of(p)[0] for p in into if options.copies}
+        for name in sorted(set(options.copies) - here):
+            self.notes.refuse(name, "copies", "no such weights on the chip", limit=f"one of {sorted(here)}")
         for name, given in options.places.items():
             size, each = getattr(self.model.nodes.get(name), "size", len(given)), options.circuits.get(name, 1)
             if len(given) != size * each:
