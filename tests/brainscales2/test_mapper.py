@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as arrays
 import hal
 from hal import nodes
 from hal.errors import DoesNotFitError
+from hal.events import Probe
 from hal.semantics import Semantics
 from hal_brainscales2 import silicon
 from hal_brainscales2.limits import CADC_RATE_HZ
@@ -280,3 +281,150 @@ def test_what_is_lacking_names_the_bus_rows_and_what_helps(chip: Any, graph: Any
         assert row.hint
     with pytest.raises(DoesNotFitError, match="synapse_rows"):
         chip.map(model)
+
+
+# --- graphs and scales ------------------------------------------------------------------------------------------------
+
+
+def convolved(graph: Any, weight: np.ndarray, **values: Any) -> Any:
+    """in (1, 6, 6) -> conv (2, 4, 4) -> n -> sums of 2 by 2 -> flat -> fc -> m."""
+    made = graph()
+    made.nodes["in"] = nodes.Input(name="in", input_shape=(1, 6, 6), output_shape=(1, 6, 6))
+    made.nodes["conv"] = nodes.Conv2d(
+        name="conv", input_shape=(1, 6, 6), output_shape=(2, 4, 4), weight=weight, bias=np.zeros(2),
+        stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1,
+    )  # fmt: skip
+    usual = {"tau_mem": 12e-6, "tau_syn": 6e-6, "v_leak": 0.0, "v_reset": 0.0} | values
+    full = {key: np.full((2, 4, 4), usual.get(key, 1.0)) for key in nodes.CubaLIF.parameters}
+    made.nodes["n"] = nodes.CubaLIF(name="n", input_shape=(2, 4, 4), output_shape=(2, 4, 4), **full)
+    pool = {"kernel_size": (2, 2), "stride": (2, 2), "padding": (0, 0)}
+    made.nodes["pool"] = nodes.SumPool2d(name="pool", input_shape=(2, 4, 4), output_shape=(2, 2, 2), **pool)
+    made.nodes["flat"] = nodes.Flatten(name="flat", input_shape=(2, 2, 2), output_shape=(8,), start_dim=0, end_dim=-1)
+    for edge in (("in", "conv"), ("conv", "n"), ("n", "pool"), ("pool", "flat")):
+        made.link(*edge)
+    return made.dense("fc", "flat", np.random.default_rng(5).uniform(-1, 1, (3, 8))).fire("m", "fc").out("m").model
+
+
+@QUICK
+@given(seed=st.integers(0, 99), unit=st.sampled_from([0.5, 1.0, 2.0]))
+def test_a_convolution_and_what_follows_are_unrolled_and_its_weights_are_told_once(
+    chip: Any, graph: Any, seed: int, unit: float
+) -> None:
+    weight = np.random.default_rng(seed).uniform(-1, 1, (2, 1, 3, 3))
+    model = convolved(graph, weight, v_threshold=unit)
+    mapping = chip.map(model)
+    heard, scale = chip.heard(mapping), mapping.config.scale
+    integers = np.rint(weight * scale / unit).astype(int)
+    for channel, y, x in np.ndindex(2, 4, 4):
+        field = np.zeros((6, 6), int)
+        field[y : y + 3, x : x + 3] = integers[channel, 0]
+        assert heard[:36, channel * 16 + y * 4 + x].tolist() == field.ravel().tolist()
+    dense = np.rint(model.nodes["fc"].weight * scale).astype(int)
+    wanted = dense.reshape(3, 2, 2, 2).repeat(2, axis=2).repeat(2, axis=3).reshape(3, 32)
+    assert heard[36:68, 32:].T.tolist() == wanted.tolist()
+    np.testing.assert_allclose(mapping.realised["conv", "weight"], integers * unit / scale)
+    # behind a pool a weight is several
+    assert list(mapping.realised) == [("conv", "weight")]
+    assert chip.map(model, like=mapping).config == mapping.config
+
+
+def test_weights_below_half_a_step_are_told_and_are_losses(chip: Any, graph: Any) -> None:
+    mapping = chip.map(graph.layer([[1.0, 0.004, -0.003]]), scale=58.0)
+    (finding,) = [f for f in mapping.fit.findings if "became 0" in f.reason]
+    assert (finding.level, finding.node, finding.wanted, finding.realised) == ("changed", "fc", 0.004, 0)
+    assert "(2)" in finding.reason
+    assert [(index, reason) for _, _, index, _, _, reason in mapping.losses] == [
+        (1, "rounded to 0"),
+        (2, "rounded to 0"),
+    ]
+
+
+def test_the_error_of_6_bits_is_told_and_none_where_there_is_none(chip: Any, graph: Any) -> None:
+    def error(weight: Any) -> list[str]:
+        found = chip.map(graph.layer(weight), scale=50.0).fit.findings
+        return [f.realised for f in found if f.field == "quantisation"]
+
+    assert error([[1.0, 0.5]]) == []
+    # 0.51 * 50 = 25.5 is 26
+    assert error([[0.51, 0.0]]) == [f"rms error {100 * 0.01 / 0.51:.2g} %"]
+
+
+def test_the_scale_is_58_or_as_fine_as_the_rows_let_it_be(chip: Any, graph: Any) -> None:
+    assert chip.map(graph.layer([[1.0]])).config.scale == 58
+    # eight rows of the largest weight
+    assert chip.map(graph.layer([[63 * 8 / 58, 1.0]])).config.scale == pytest.approx(58)
+    coarser = chip.map(graph.layer([[20.0, 1.0]]))
+    assert coarser.config.scale == pytest.approx(63 * 8 / 20)
+    assert len(coarser.losses) == 0
+    # where rows run short it is that of a row for each weight
+    weight = np.random.default_rng(0).uniform(2, 5, (4, 200))
+    weight[0, 0] = 5.0
+    short = chip.map(graph.layer(weight))
+    assert short.config.scale == pytest.approx(63 / 5)
+    assert chip.heard(short)[:200].max() == 63
+    assert not chip.check(graph.layer(weight), scale=58.0).fits
+
+
+def test_where_no_scale_helps_the_report_is_that_of_the_finest(chip: Any, graph: Any) -> None:
+    weight = np.random.default_rng(0).uniform(2, 5, (4, 300))
+    needed = {row.place: row.needed for row in chip.check(graph.layer(weight)).rows if row.resource == "fan_in"}
+    assert needed["hemisphere 0, rows of its fullest circuit"] > 2 * 300
+
+
+def test_a_layer_of_many_circuits_takes_what_one_circuit_does_not(chip: Any, graph: Any) -> None:
+    """784 signed inputs as the vendor makes them: 8 circuits, and 64 such neurons fill the chip."""
+    weight = np.random.default_rng(0).choice([-0.5, 0.5], (64, 784))
+    mapping = chip.map(graph.layer(weight), dense=True, circuits={"n": 8})
+    np.testing.assert_array_equal(chip.heard(mapping)[:784], np.rint(58 * weight.T))
+    assert mapping.config.circuits.circuit.size == 512
+    assert not chip.check(graph.layer(weight), dense=True, circuits={"n": 6}).fits
+
+
+def test_all_vectors_arrive_in_the_targets(chip: Any, graph: Any) -> None:
+    random = np.random.default_rng(1)
+    taus = {"tau_mem": random.uniform(5e-6, 50e-6, 5), "tau_syn": random.uniform(1e-6, 20e-6, 5)}
+    leak = random.uniform(-1, 1, 5)
+    potentials = {"v_leak": leak, "v_threshold": leak + random.uniform(0.5, 2, 5), "v_reset": leak - 0.1}
+    model = graph.layer(np.ones((5, 2)), semantics={"start_state": "v_leak"}, **taus, **potentials)
+    targets = chip.map(model).config.targets
+    for name, values in taus.items():
+        np.testing.assert_allclose(getattr(targets, name), values)
+    unit = potentials["v_threshold"] - leak
+    np.testing.assert_allclose(targets.reset, 80 - 70 * 0.1 / unit)
+
+
+def test_membranes_to_be_recorded_are_given_to_their_converters(chip: Any, graph: Any) -> None:
+    model = graph.chain(np.ones((3, 2)), np.ones((2, 3)))
+    probes = [Probe("n1", "v_madc", (1,)), Probe("n0", "v_madc", (2,)), Probe("n0", "v_cadc", (0, 2)), "n0"]
+    mapping = chip.map(model, record=probes)
+    assert sorted(mapping.config.madc) == [2, 4]
+    assert mapping.config.cadc.tolist() == [0, 2]
+    assert silicon.to_host(mapping.config).all()
+    assert chip.map(model, record=probes, like=mapping).config == mapping.config
+
+
+def test_a_read_out_on_the_chip_is_near_that_on_the_host(chip: Any, cuba: Any, graph: Any) -> None:
+    """Nearer than a step can move it."""
+    made = graph(dt_ns=1000, start_state="v_leak").source("in", 2).dense("fc", "in", np.full((3, 2), 3.0))
+    made.fire("n", "fc").dense("fo", "n", np.full((2, 3), 0.25)).fire("li", "fo", nodes.CubaLI)
+    model = made.put(nodes.Output, "out", "li", 2, 2).model
+    events = hal.events(np.repeat(np.arange(0, 50_000, 5000), 2), np.tile([0, 1], 10))
+    values = {}
+    for where in ("host", "chip"):
+        mapping = chip.map(model, readout=where)
+        assert chip.map(model, readout=where, like=mapping).config == mapping.config
+        with cuba.open(mapping) as device:
+            values[where] = device.run({"in": events}, 60_000).signals["out"].values
+    assert values["chip"].shape == values["host"].shape == (60, 2)
+    assert values["chip"].max() > 1.5
+    np.testing.assert_allclose(values["chip"], values["host"], atol=0.15)
+
+
+@pytest.mark.parametrize("dt_ns", [None, 1_000_000])
+def test_models_of_the_profile_jaxsnn_are_in_ms(chip: Any, graph: Any, dt_ns: int | None) -> None:
+    plain = graph.layer(np.ones((2, 3)), tau_mem=20.0, tau_syn=10.0, r=5.0, w_in=7.0)
+    model = type(plain).of(plain.nodes, plain.edges, Semantics(profile="jaxsnn", dt_ns=dt_ns))
+    mapping = chip.map(model)
+    assert mapping.speedup == 1000
+    np.testing.assert_allclose(mapping.config.targets.tau_mem, 20e-6, rtol=0.05)
+    assert (chip.heard(mapping)[:3] > 0).all()
