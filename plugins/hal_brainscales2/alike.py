@@ -221,15 +221,19 @@ def _refuse(lacking: Ints, asked: Units, made: Sequence[Part]) -> None:
     raise ConfigError("map(like=) would have to move things", problems=problems, hint=hint)
 
 
-def check(like: Mapping, cells: Sequence[Cells], options: MapOptions, recorded: set[str]) -> None:
-    """Raises ConfigError with what other populations, options or spikes to be recorded would move."""
+def check(like: Mapping, model: Model, cells: Sequence[Cells], options: MapOptions, recorded: set[str]) -> None:
+    """Raises ConfigError with what other inputs, populations, options or spikes to be recorded would move."""
     config: BrainScaleS2Config = like.config
-    there = [(run.name, run.size) for run in config.populations]
-    wanted = [(c.name, c.size) for c in cells]
-    problems = []
-    if there != wanted:
-        problems.append(Problem("the populations are not those of that mapping", "like", wanted, there))
-    else:
+    inputs = [(name, model.nodes[name].output_shape) for name in model.inputs]
+    problems = [
+        Problem(f"the {what} are not those of that mapping", "like", wanted, there)
+        for what, wanted, there in (
+            ("inputs", inputs, [(port.name, port.shape) for port in config.inputs]),
+            ("populations", [(c.name, c.shape) for c in cells], [(run.name, run.shape) for run in config.populations]),
+        )
+        if wanted != there
+    ]
+    if not problems:
         problems += [*_elsewhere(config, options), *_unheard(config, recorded)]
         if options.dense and not _kept(like).dense:
             problems.append(Problem("only pairs with a weight have synapses there", "dense", value=True, limit=False))

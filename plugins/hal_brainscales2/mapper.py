@@ -52,7 +52,7 @@ class BrainScaleS2Mapper(Mapper):
             return Plan(findings=notes.findings)
         cells = reader.cells
         if like is not None:
-            alike.check(like, cells, options, {probe.node for probe in record})
+            alike.check(like, model, cells, options, {probe.node for probe in record})
         speedup = timing.speedup(reader, options, None if like is None else like.speedup)
         timing.reading(reader, speedup)
         targets.about(cells, options, notes)
@@ -60,7 +60,8 @@ class BrainScaleS2Mapper(Mapper):
         if notes.refused:
             return Plan(findings=notes.findings)
         wanted = targets.targets(cells, options, speedup, periods)
-        settings = neurons(cells, wanted, periods, options) | readers(cells, record) | {"speedup": speedup}
+        settings = neurons(cells, wanted, periods, options) | readers(cells, record)
+        settings |= {"speedup": speedup, "step_ns": model.semantics.dt_ns}
         if like is not None:
             made, config = alike.registers(like, model, cells, options, settings)
             rows, where = like.fit.rows, like.placement

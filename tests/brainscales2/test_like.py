@@ -203,7 +203,26 @@ def test_other_populations_are_refused(chip: Any, graph: Any) -> None:
     first = chip.map(graph.layer(np.ones((2, 3))))
     with pytest.raises(ConfigError, match="populations are not those") as caught:
         chip.map(graph.layer(np.ones((3, 3))), like=first)
-    assert caught.value.problems[0].limit == [("n", 2)]
+    (problem,) = caught.value.problems
+    assert (problem.where, problem.value, problem.limit) == ("like", [("n", (3,))], [("n", (2,))])
+
+
+def test_other_inputs_are_refused(chip: Any, graph: Any) -> None:
+    first = chip.map(graph.layer(np.ones((2, 2))))
+    for like in (first, chip.adopt(first.config)):
+        with pytest.raises(ConfigError, match="inputs are not those") as caught:
+            chip.map(graph.layer(np.ones((2, 3))), like=like)
+        assert caught.value.problems[0].limit == [("in", (2,))]
+        renamed = graph().source("eye", 2).dense("fc", "eye", np.ones((2, 2))).fire("n", "fc").out("n").model
+        with pytest.raises(ConfigError, match="inputs are not those"):
+            chip.map(renamed, like=like)
+
+
+def test_steps_of_another_length_are_a_number_like_others(chip: Any, graph: Any) -> None:
+    first = chip.map(graph.layer(np.ones((2, 2))))
+    mapping = chip.map(graph.layer(np.ones((2, 2)), semantics={"dt_ns": 2000}), like=first)
+    assert mapping.step_ns == mapping.config.step_ns == 2000
+    assert chip.map(graph.layer(np.ones((2, 2))), like=mapping).config == first.config
 
 
 def test_a_model_that_does_not_map_does_not_map_like_another(chip: Any, graph: Any) -> None:
