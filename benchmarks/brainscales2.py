@@ -1,16 +1,18 @@
-"""Speed of the event-exact core of BrainScaleS-2 beside jaxsnn's, in one run: A B A B on the same arrays.
+"""Speed of BrainScaleS-2's emulator beside jaxsnn's, in one run: A B A B on the same arrays.
 
     python benchmarks/brainscales2.py [--jaxsnn-python PYTHON] [--repeat N] [--samples B] [--json]
 
-event_ff_5_120_3: 5 input channels, 120 hidden and 3 output neurons, tau_mem 12 us, tau_syn 6 us, every neuron once (by
-a reset far down), 24 us, five inputs a sample, yin-yang points; weights drawn at random. Ours is `Network.run_batch` in
-one thread; the peer is jaxsnn's layers compiled by jax on the whole batch at once, in float32, as it comes, with
-room for all events. The last column says how many spikes each found. Ours has to be 8 times as fast at least.
+event_ff_5_120_3: 5 input channels, 120 hidden and 3 output neurons, tau_mem 12 us, tau_syn 6 us, every neuron once (on
+the chip by a refractory period, for the peer by a reset far down), 24 us, five inputs a sample, yin-yang points on a
+grid of 1 ns; weights drawn at random, in 58ths as the chip has them. Ours is `Device.run_batch` on brainscales2, preset
+ideal, with the spikes of both layers recorded and all counters, in one thread; the peer is jaxsnn's layers compiled by
+jax on the whole batch at once, in float32, as it comes, with room for all events. The last column says how many spikes
+each found: of neurons that fire at the same instant the peer keeps one. Ours has to be 8 times as fast at least.
 
-_refractory is the same with a refractory time longer than the run instead of the reset; _general the same by the way
-that knows recurrence; no peer runs for these, they are beside the first.
+_core is `Network.run_batch` without mapper and device; _general the same by the way that knows recurrence; no peer runs
+for these, they are beside the first.
 
-Building and compiling are outside the timing. `peers/README.md` tells how to install the peer.
+Mapping, building and compiling are outside the timing. `peers/README.md` tells how to install the peer.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import json
 import os
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +35,21 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+import hal
+from hal import nodes
+from hal.model import Model
 from hal_emulators import cuba_layers
 from hal_emulators.cuba import Network, Neurons, Synapses
 
 TAU_MEM, TAU_SYN, UNTIL = 12e-6, 6e-6, 24e-6
 HIDDEN, OUTPUT = 120, 3
+SCALE, LARGEST = 58.0, 8 * 63
 ENOUGH = 8.0
 """Ours has to be so many times faster."""
 
 
-def points(n: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Times and channels (n, 5), sorted: x, y, 1 - x, 1 - y and 0, of points uniform in the yin-yang disc, by 12 us.
+def points(n: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Times (ns) and channels (n, 5), sorted: x, y, 1 - x, 1 - y and 0, of points in the yin-yang disc, by 12 us.
 
     Drawn by fours of n in the unit square, those outside the disc of radius 0.5 left out (as the peer's figures).
     """
@@ -53,28 +60,63 @@ def points(n: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     p = inside[:n]
     times = np.concatenate([p, 1 - p, np.zeros((n, 1))], axis=1) * 2 * TAU_SYN
     order = np.argsort(times, axis=1, kind="stable")
-    return np.take_along_axis(times, order, 1), order.astype(np.int32)
+    ns = np.rint(np.take_along_axis(times, order, 1) * 1e9).astype(np.int64)
+    return ns, order.astype(np.int32)
+
+
+def chip(w1: NDArray[np.float64], w2: NDArray[np.float64]) -> Any:
+    """The device, loaded with the network."""
+    ones, named = np.ones, {}
+    for name, weight in (("fc1", w1), ("fc2", w2)):
+        size = weight.shape[1]
+        named[name] = nodes.Linear(name=name, input_shape=weight.shape[:1], output_shape=(size,), weight=weight.T)
+        cells = "hidden" if name == "fc1" else "out"
+        named[cells] = nodes.CubaLIF(
+            name=cells, input_shape=(size,), output_shape=(size,), tau_mem=TAU_MEM * ones(size),
+            tau_syn=TAU_SYN * ones(size), r=ones(size), v_leak=0 * ones(size), v_threshold=ones(size),
+            v_reset=0 * ones(size), w_in=TAU_SYN * ones(size),
+        )  # fmt: skip
+    start = nodes.Input(name="input", input_shape=(5,), output_shape=(5,))
+    end = nodes.Output(name="output", input_shape=(OUTPUT,), output_shape=(OUTPUT,))
+    everything = {"input": start, **named, "output": end}
+    model = Model.of(everything, list(pairwise(everything)), hal.Semantics(profile="nir"))
+    once = {"speedup": 1.0, "scale": SCALE, "refractory_s": {"hidden": 30e-6, "out": 30e-6}}
+    device = hal.open("brainscales2", preset="ideal")
+    device.load(hal.mapper("brainscales2").map(model, once, record=["hidden"]))
+    return device
 
 
 def measure(python: str | None, repeat: int, samples: int) -> list[dict[str, Any]]:
     """One row for every way."""
     random = np.random.default_rng(1)
-    w1, w2 = random.normal(2.0, 1.2, (5, HIDDEN)), random.normal(0.15, 0.3, (HIDDEN, OUTPUT))
-    times, channels = points(samples, 0)
+    w1, w2 = (
+        np.clip(np.rint(w * SCALE), -LARGEST, LARGEST) / SCALE
+        for w in (random.normal(2.0, 1.2, (5, HIDDEN)), random.normal(0.15, 0.3, (HIDDEN, OUTPUT)))
+    )
+    times_ns, channels = points(samples, 0)
+    times = times_ns * 1e-9
     synapses = Synapses.chain(w1, w2)
-    constants = {"tau_mem": TAU_MEM, "tau_syn": TAU_SYN}
-    far = Network(Neurons(size=HIDDEN + OUTPUT, v_reset=-1000.0, **constants), synapses)
-    refractory = Network(Neurons(size=HIDDEN + OUTPUT, t_ref=np.inf, **constants), synapses)
+    neurons = Neurons(size=HIDDEN + OUTPUT, tau_mem=TAU_MEM, tau_syn=TAU_SYN, t_ref=np.inf)
+    core = Network(neurons, synapses)
     largest, cuba_layers._LARGEST = cuba_layers._LARGEST, 0
-    general = Network(Neurons(size=HIDDEN + OUTPUT, v_reset=-1000.0, **constants), synapses)
+    general = Network(neurons, synapses)
     cuba_layers._LARGEST = largest
-    name = f"event_ff_5_120_3_b{samples}"
-    ways = {name: far, f"{name}_refractory": refractory, f"{name}_general": general}
+    device = chip(w1, w2)
+    batch = hal.EventBatch(hal.events(times_ns.ravel(), channels.ravel()), np.arange(samples + 1) * 5)
+    name, until_ns = f"event_ff_5_120_3_b{samples}", round(UNTIL * 1e9)
+    ways: dict[str, Any] = {
+        name: lambda: device.run_batch({"input": batch}, until_ns),
+        f"{name}_core": lambda: core.run_batch(UNTIL, times, channels),
+        f"{name}_general": lambda: general.run_batch(UNTIL, times, channels),
+    }
     rows: list[dict[str, Any]] = []
-    for which, net in ways.items():
-        seen = net.run_batch(UNTIL, times, channels)
-        hidden = int((seen.neuron < HIDDEN).sum())
-        rows.append({"workload": which, "hidden": hidden, "output": seen.neuron.size - hidden, "took": []})
+    for which, run in ways.items():
+        seen = run()
+        if which == name:
+            found = {key: len(seen.spikes[key].events) for key in ("hidden", "output")}
+        else:
+            found = {"hidden": int((seen.neuron < HIDDEN).sum()), "output": int((seen.neuron >= HIDDEN).sum())}
+        rows.append({"workload": which, **found, "took": []})
     theirs: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "workload.npz"
@@ -82,9 +124,9 @@ def measure(python: str | None, repeat: int, samples: int) -> list[dict[str, Any
         np.savez(path, w1=w1, w2=w2, times=times, channels=channels, **facts)  # type: ignore[arg-type]
         peer = Peer(python, "jaxsnn_event.py", path) if python else None
         for _ in range(repeat):
-            for row, net in zip(rows, ways.values(), strict=True):
+            for row, run in zip(rows, ways.values(), strict=True):
                 began = time.perf_counter()
-                net.run_batch(UNTIL, times, channels)
+                run()
                 row["took"].append(time.perf_counter() - began)
             if peer:
                 theirs.append(float(peer.run()["wall_s"]))
@@ -103,7 +145,7 @@ def measure(python: str | None, repeat: int, samples: int) -> list[dict[str, Any
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description="Speed of the BrainScaleS-2 core beside jaxsnn's.")
+    parser = argparse.ArgumentParser(description="Speed of the BrainScaleS-2 emulator beside jaxsnn's.")
     parser.add_argument("--jaxsnn-python", help="Python of an environment with the pinned jaxsnn")
     parser.add_argument("--repeat", type=int, default=9)
     parser.add_argument("--samples", type=int, default=1000)

@@ -30,7 +30,8 @@ def _load(name: str) -> ModuleType:
 
 
 workloads = _load("workloads")
-_load("child")  # which the two after it import
+_load("child")  # which those after it import
+_load("dynapse2_rows")
 loihi = _load("loihi")
 dynapse2 = _load("dynapse2")
 

@@ -456,7 +456,7 @@ class Device(ABC):
         return attrs.evolve(
             done,
             diagnostics=tuple((*notes, *own) for notes, own in zip(moved, said, strict=True)),
-            stimuli=tuple(batch),
+            stimuli=batch,
         )
 
     def _quantum_ns(self) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import attrs
 import numpy as np
@@ -30,8 +30,8 @@ Checked: TypeAlias = Mapping[str, "Records | Signal"]
 
 
 @attrs.frozen(eq=False)
-class Batch:
-    """B checked stimuli of equal keys; iterating gives them one by one."""
+class Batch(Sequence[Checked]):
+    """B checked stimuli of equal keys, column by column."""
 
     columns: Mapping[str, EventBatch | tuple[Signal, ...]]
     size: int
@@ -47,12 +47,18 @@ class Batch:
             columns[name] = EventBatch.of(values) if isinstance(column, EventBatch) else tuple(values)
         return Batch(columns, self.size)
 
-    def __getitem__(self, b: int) -> Checked:
-        return {name: column[b] for name, column in self.columns.items()}
+    @overload
+    def __getitem__(self, b: int) -> Checked: ...
 
-    def __iter__(self) -> Iterator[Checked]:
-        for b in range(self.size):
-            yield self[b]
+    @overload
+    def __getitem__(self, b: slice) -> tuple[Checked, ...]: ...
+
+    def __getitem__(self, b: int | slice) -> Checked | tuple[Checked, ...]:
+        if isinstance(b, slice):
+            return tuple(self[k] for k in range(self.size)[b])
+        if not -self.size <= b < self.size:
+            raise IndexError(f"batch of {self.size} samples has no sample {b}")
+        return {name: column[b] for name, column in self.columns.items()}
 
 
 def check(

@@ -70,11 +70,13 @@ class Network:
     Not to be used from several threads at once; different networks may run in parallel, kernels release the GIL.
     """
 
-    def __init__(self, neurons: Neurons, synapses: Synapses) -> None:
+    def __init__(self, neurons: Neurons, synapses: Synapses, *, most_spikes: int = 10_000) -> None:
         """Of the sources in `synapses` the last N are the neurons, those before them the input channels.
 
-        Synapses of one source with one target and one delay are one with the sum of their weights. ValueError with
-        all that is wrong.
+        Synapses of one source with one target and one delay are one with the sum of their weights. Neurons without
+        refractory time that excite each other may have spikes without end in a finite time: a run with more than
+        `most_spikes` of one neuron within the shorter of its time constants ends with RuntimeError. No neuron with a
+        refractory time above a millionth of that is limited. ValueError with all that is wrong.
         """
         sources = synapses.ptr.size - 1
         problems = []
@@ -82,19 +84,22 @@ class Network:
             problems.append(f"synapses have {sources} sources, there are {neurons.size} neurons")
         if synapses.target.size and int(synapses.target.max()) >= neurons.size:
             problems.append(f"synapses reach neuron {synapses.target.max()}, there are {neurons.size}")
+        if most_spikes < 1:
+            problems.append(f"most_spikes is {most_spikes}, must be 1 or more")
         if problems:
             raise ValueError("; ".join(problems))
+        self.most_spikes = most_spikes
         self.neurons, self.synapses = neurons, synapses
         self.n_inputs = sources - neurons.size
         self._wiring = wire(synapses, self.n_inputs)
         self._parameters = neurons.parameters()
-        self._layers = layers.build(self._wiring, self._parameters)
+        self._layers = layers.build(self._wiring, self._parameters, most_spikes)
         self._most = int(np.diff(self._wiring.packet_ptr).max(initial=0))
         self.reset()
 
     @property
     def layered(self) -> bool:
-        """Whether there is no recurrence, so that `run_batch` may go layer by layer, which is faster and the same."""
+        """Whether there is no recurrence and no bound: `run_batch` may go layer by layer, faster and the same."""
         return self._layers is not None
 
     @property
@@ -122,6 +127,7 @@ class Network:
             counts=np.zeros(1, np.int64),
             touched=np.empty(n, np.int64),
             mark=np.zeros(n, np.bool_),
+            most_spikes=self.most_spikes,
         )
         kernel.plan_all(memory)
         return memory
@@ -130,7 +136,7 @@ class Network:
         """One of VARIABLES of all neurons, (N,), at the end of the last run; nothing is disturbed."""
         which, out = self._which(variable), np.empty(self.neurons.size)
         kernel.values_at(np.arange(out.size), which, self._clock, self._memory, out)
-        return out + self.neurons.v_leak if which == neuron.U else out
+        return self._potential(out, np.arange(out.size)) if which == neuron.U else out
 
     def run(
         self,
@@ -143,7 +149,7 @@ class Network:
 
         Event k comes from input channel channels[k] at times[k], s since the reset, from `clock_s` on and before
         `until_s`; (m,), in any order. ValueError, before anything runs, for others and for probes of what is not
-        there.
+        there. RuntimeError for too many spikes, see `most_spikes`; then all is as after `reset`.
         """
         if not self._clock <= until_s < np.inf:
             raise ValueError(
@@ -151,7 +157,11 @@ class Network:
             )
         events = checked_events(times, channels, self._clock, until_s, self.n_inputs)
         out = self._output(until_s, probes)
-        self._memory, out = self._go(until_s, events.t, events.channel, self._memory, out)
+        try:
+            self._memory, out = self._go(until_s, events.t, events.channel, self._memory, out)
+        except RuntimeError:
+            self.reset()
+            raise
         traces, ends = [], np.diff(out.probe_ptr)
         firsts = self._first_samples(out.probe_every, self._clock)
         stops = np.cumsum((out.probe_end - firsts) * ends)
@@ -159,7 +169,7 @@ class Network:
             at = np.arange(firsts[k], out.probe_end[k]) * out.probe_every[k]
             table = values.reshape(at.size, ends[k])
             if out.probe_which[k] == neuron.U:
-                table = table + self.neurons.v_leak[out.probe_neuron[out.probe_ptr[k] : out.probe_ptr[k + 1]]]
+                table = self._potential(table, out.probe_neuron[out.probe_ptr[k] : out.probe_ptr[k + 1]])
             traces.append((at, table))
         self._clock = float(until_s)
         n = int(out.progress[kernel.SPIKES])
@@ -184,7 +194,8 @@ class Network:
 
         `times` and `channels` are (B, m), inf where a sample has fewer events; or, with `splits` (B + 1,), (k,), and
         the events of sample b are splits[b]:splits[b + 1]. In any order within a sample. The network's own state and
-        clock stay as they are. ValueError for events that `run` refuses.
+        clock stay as they are. ValueError for events that `run` refuses, RuntimeError for too many spikes, see
+        `most_spikes`.
         """
         if not 0 <= until_s < np.inf:
             raise ValueError(f"until_s is {until_s}, must be finite and 0 or more")
@@ -197,9 +208,10 @@ class Network:
 
         def part(bounds: tuple[int, int]) -> layers.Spikes:
             mine = ends[bounds[0] : bounds[1] + 1]
+            done = None
             if self._layers is not None:
-                return layers.run(self._layers, until_s, events.t, events.channel, mine)
-            return self._loop(until_s, events, mine)
+                done = layers.run(self._layers, until_s, events.t, events.channel, mine)
+            return done if done is not None else self._loop(until_s, events, mine)
 
         if len(parts) == 1:
             done = [part(parts[0])]
@@ -240,13 +252,26 @@ class Network:
     ) -> tuple[kernel.Memory, kernel.Output]:
         """Run, with more room when there is need of it."""
         while full := kernel.run_until(until_s, t, source, self._wiring, memory, out):
+            if full == kernel.RUNAWAY:
+                raise RuntimeError(self._too_many(out))
             if full == kernel.SPIKES_FULL:
                 more = {name: _doubled(getattr(out, name)) for name in ("spike_t", "spike_neuron", "spike_i")}
                 out = out._replace(**more)
             else:
-                queue = {name: _doubled(getattr(memory, name)) for name in ("queue_t", "queue_packet")}
-                memory = memory._replace(**queue)
+                memory = memory._replace(queue_t=_doubled(memory.queue_t), queue_packet=_doubled(memory.queue_packet))
         return memory, out
+
+    def _too_many(self, out: kernel.Output) -> str:
+        last = out.progress[kernel.SPIKES] - 1
+        n, t = int(out.spike_neuron[last]), float(out.spike_t[last])
+        many = f"more than {self.most_spikes} spikes within {self._parameters[n, neuron.WINDOW]:.6g} s"
+        short = f"the shorter of its time constants, with t_ref {self.neurons.t_ref[n]} s"
+        return f"neuron {n} at {t} s: {many}, {short}; give it a t_ref, excite it less, or raise most_spikes"
+
+    def _potential(self, u: NDArray[np.float64], which: NDArray[np.int64]) -> NDArray[np.float64]:
+        """V of u, (..., k), of the neurons `which`, (k,); rounding takes none past a bound."""
+        made: NDArray[np.float64] = u + self.neurons.v_leak[which]
+        return np.clip(made, self.neurons.v_low[which], self.neurons.v_high[which])
 
     def _which(self, variable: str) -> int:
         if variable not in VARIABLES:

@@ -16,6 +16,8 @@ __all__ = ["Neurons", "Synapses"]
 
 _TIGHT = 8 * np.finfo(np.float64).eps
 """Relative: so near to 1 or 2 a ratio of time constants is taken to be it, which changes nothing but rounding."""
+_BRIEF = 1e-6
+"""Share of the shorter time constant: a refractory time up to it does not bound the number of spikes in practice."""
 
 
 def _numbers(values: Any) -> NDArray[np.float64]:
@@ -43,6 +45,9 @@ _POSITIVE: _Rule = (lambda x: (x > 0) & np.isfinite(x), "must be finite and grea
 _FINITE: _Rule = (np.isfinite, "must be finite")
 _LEVEL: _Rule = (lambda x: np.isfinite(x) | (x == np.inf), "must be finite, or inf for a neuron that never spikes")
 _SPAN: _Rule = (lambda x: x >= 0, "must be 0 or more; inf lets a neuron spike once")
+_LOWEST: _Rule = (lambda x: x < np.inf, "must be finite, or -inf for no bound")
+_HIGHEST: _Rule = (lambda x: x > -np.inf, "must be finite, or inf for no bound")
+_LIMIT: _Rule = (lambda x: x > 0, "must be greater than 0; inf is no limit")
 _DELAY: _Rule = (lambda x: (x >= 0) & np.isfinite(x), "must be finite and 0 or more")
 
 
@@ -79,6 +84,14 @@ class Neurons:
     """s: so long after a spike there is no other."""
     t_holdoff: NDArray[np.float64] = _parameter(0.0, _DELAY)
     """s: so long before the end of t_ref the membrane is let go; what it crosses then does not count."""
+    v_low: NDArray[np.float64] = _parameter(-np.inf, _LOWEST)
+    """The membrane goes no lower: it stays there until the current lets it up again. With v_th there or below the
+    neuron never spikes, since it is never below v_th."""
+    v_high: NDArray[np.float64] = _parameter(np.inf, _HIGHEST)
+    """And no higher. With v_th above it the neuron never spikes."""
+    i_max: NDArray[np.float64] = _parameter(np.inf, _LIMIT)
+    """After all that arrives at one time the current is cut off at +-i_max. An assumption: that the summed current
+    saturates is known of the chip, the curve is not."""
 
     def __attrs_post_init__(self) -> None:
         if self.size < 1:
@@ -92,17 +105,32 @@ class Neurons:
             object.__setattr__(self, field.name, np.broadcast_to(values, self.size).copy())
             problems += _broken(field.name, getattr(self, field.name), field.metadata["rule"])
         if not problems:
-            wrong = np.flatnonzero(self.t_holdoff > self.t_ref)
-            if wrong.size:
-                n = wrong[0]
-                problems.append(f"t_holdoff[{n}] is {self.t_holdoff[n]} s, longer than t_ref, {self.t_ref[n]} s")
+            problems = self._at_odds()
         if problems:
             raise ValueError("; ".join(problems))
+
+    def _at_odds(self) -> list[str]:
+        """What is wrong of parameters together."""
+        problems = []
+        wrong = np.flatnonzero(self.t_holdoff > self.t_ref)
+        if wrong.size:
+            n = wrong[0]
+            problems.append(f"t_holdoff[{n}] is {self.t_holdoff[n]} s, longer than t_ref, {self.t_ref[n]} s")
+        for name in ("v_leak", "v_reset"):
+            values = getattr(self, name)
+            wrong = np.flatnonzero(~((self.v_low <= values) & (values <= self.v_high)))
+            if wrong.size:
+                n = wrong[0]
+                bounds = f"v_low..v_high, {self.v_low[n]}..{self.v_high[n]}"
+                problems.append(f"{name}[{n}] is {values[n]}, must lie in {bounds}")
+        return problems
 
     def parameters(self) -> NDArray[np.float64]:
         """(N, N_PARAMETERS), columns as in `cuba_neuron`."""
         p = np.empty((self.size, neuron.N_PARAMETERS))
         ratio = self.tau_mem / self.tau_syn
+        shorter = np.minimum(self.tau_mem, self.tau_syn)
+        reachable = (self.v_low < self.v_th) & (self.v_th <= self.v_high)
         kind = np.full(self.size, neuron.ANY_RATIO)
         for special in (neuron.EQUAL, neuron.DOUBLE):
             kind[np.abs(ratio - special) <= _TIGHT] = special
@@ -111,10 +139,14 @@ class Neurons:
             neuron.RATE: 1.0 / self.tau_mem,
             neuron.RATIO: np.where(kind == neuron.ANY_RATIO, ratio, kind),
             neuron.KIND: kind,
-            neuron.TH: self.v_th - self.v_leak,
+            neuron.TH: np.where(reachable, self.v_th - self.v_leak, np.inf),
             neuron.RESET: self.v_reset - self.v_leak,
             neuron.HOLD: self.t_ref - self.t_holdoff,
             neuron.REF: self.t_ref,
+            neuron.LOW: self.v_low - self.v_leak,
+            neuron.HIGH: self.v_high - self.v_leak,
+            neuron.MOST_I: self.i_max,
+            neuron.WINDOW: np.where(self.t_ref > _BRIEF * shorter, 0.0, shorter),
         }
         for column, values in columns.items():
             p[:, column] = values

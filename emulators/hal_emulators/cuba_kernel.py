@@ -2,7 +2,8 @@
 
 At any instant, in this order: the neurons whose potential reaches the threshold spike, all of them; then all that
 arrives at that instant acts, by number of packet, that of a spike without delay included; then the neurons that were
-reached plan anew, and what they plan is later. An arrival does not move a potential, so no spike is lost.
+reached limit their current and plan anew, and what they plan is later. An arrival does not move a potential, so no
+spike is lost.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import cuba_bounds as bounds
 from . import cuba_neuron as neuron
 from ._jit import njit, njit_inlined
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-DONE, SPIKES_FULL, QUEUE_FULL = range(3)
+DONE, SPIKES_FULL, QUEUE_FULL, RUNAWAY = range(4)
 EVENT, SPIKES = range(2)
 PENDING = 0
 
@@ -53,6 +55,8 @@ class Memory(NamedTuple):
     """PENDING: packets in the queue."""
     touched: I64
     mark: Flags
+    most_spikes: int
+    """Of one neuron in its window."""
 
 
 class Output(NamedTuple):
@@ -148,10 +152,18 @@ def _pop(times: F64, packets: I64, counts: I64) -> int:
 @njit_inlined
 def _replan(n: int, p: F64, s: F64, heap: I64, place: I64, whens: F64) -> None:
     armed = s[n, neuron.ARMED] != 0.0
-    when, s[n, neuron.NEXT_I], armed = neuron.plan(
-        s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT], s[n, neuron.HELD], s[n, neuron.BLIND], armed,
-        p[n, neuron.TH], p[n, neuron.TAU], p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND],
-    )  # fmt: skip
+    if p[n, neuron.LOW] <= s[n, neuron.CURRENT] <= p[n, neuron.HIGH]:
+        # the current only decays, and takes no potential past a bound
+        when, s[n, neuron.NEXT_I], armed = neuron.plan(
+            s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT], s[n, neuron.HELD], s[n, neuron.BLIND], armed,
+            p[n, neuron.TH], p[n, neuron.TAU], p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND],
+        )  # fmt: skip
+    else:
+        when, s[n, neuron.NEXT_I], armed = bounds.plan(
+            s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT], s[n, neuron.HELD], s[n, neuron.BLIND], armed,
+            p[n, neuron.TH], p[n, neuron.TAU], p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND],
+            p[n, neuron.LOW], p[n, neuron.HIGH],
+        )  # fmt: skip
     s[n, neuron.ARMED] = 1.0 if armed else 0.0
     if whens[n] != when:
         whens[n] = when
@@ -168,9 +180,14 @@ def plan_all(memory: Memory) -> None:
 @njit_inlined
 def _at(n: int, t: float, p: F64, s: F64) -> tuple[float, float]:
     """(u, I) of a neuron at t, before which nothing happens to it."""
-    return neuron.flow(
+    if p[n, neuron.LOW] <= s[n, neuron.CURRENT] <= p[n, neuron.HIGH]:
+        return neuron.flow(
+            s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT], s[n, neuron.HELD], t,
+            p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND],
+        )  # fmt: skip
+    return bounds.flow(
         s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT], s[n, neuron.HELD], t,
-        p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND],
+        p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND], p[n, neuron.LOW], p[n, neuron.HIGH],
     )  # fmt: skip
 
 
@@ -181,8 +198,8 @@ def _send(source: int, t: float, wiring: Wiring, memory: Memory) -> None:
 
 
 @njit_inlined
-def _fire(n: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None:
-    """A potential has reached the threshold."""
+def _fire(n: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> bool:
+    """A potential has reached the threshold; whether the neuron does so more often than is allowed."""
     s, p = memory.s, memory.p
     i = s[n, neuron.NEXT_I]
     at = out.progress[SPIKES]
@@ -193,6 +210,10 @@ def _fire(n: int, t: float, wiring: Wiring, memory: Memory, out: Output) -> None
     s[n, neuron.ARMED] = 1.0 if p[n, neuron.RESET] < p[n, neuron.TH] else 0.0
     _replan(n, p, s, memory.heap, memory.place, memory.when)
     _send(wiring.n_inputs + n, t, wiring, memory)
+    if t - s[n, neuron.SINCE] >= p[n, neuron.WINDOW]:
+        s[n, neuron.SINCE], s[n, neuron.COUNT] = t, 0.0
+    s[n, neuron.COUNT] += 1.0
+    return bool(s[n, neuron.COUNT] > memory.most_spikes)
 
 
 @njit_inlined
@@ -225,6 +246,8 @@ def _packet(
 def _replan_all(touched: I64, mark: Flags, p: F64, s: F64, heap: I64, place: I64, when: F64) -> None:
     for n in touched:
         mark[n] = False
+        most = p[n, neuron.MOST_I]
+        s[n, neuron.CURRENT] = min(max(s[n, neuron.CURRENT], -most), most)
         _replan(n, p, s, heap, place, when)
 
 
@@ -278,7 +301,8 @@ def _sample(due: float, memory: Memory, out: Output) -> float:
 def run_until(until: float, event_t: F64, event_source: I64, wiring: Wiring, memory: Memory, out: Output) -> int:
     """Go on to `until`, seconds; the events are in the order of time and source, and before it. Nothing is allocated.
 
-    Returns DONE, or what was full before the next thing to do; to be called again with more room.
+    Returns DONE, or what was full before the next thing to do; to be called again with more room. RUNAWAY: the last
+    spike is one more than its neuron may have in its window, and the memory is of no use any more.
     """
     sample = _next_sample(out)
     while True:
@@ -306,5 +330,6 @@ def run_until(until: float, event_t: F64, event_source: I64, wiring: Wiring, mem
             source = wiring.n_inputs + n
             if memory.counts[PENDING] + wiring.packet_ptr[source + 1] - wiring.packet_ptr[source] > memory.queue_t.size:
                 return QUEUE_FULL
-            _fire(n, t, wiring, memory, out)
+            if _fire(n, t, wiring, memory, out):
+                return RUNAWAY
         _arrivals(t, wiring, memory)

@@ -23,7 +23,9 @@ _LARGEST = 2**24
 _SAFELY = 1e-12
 """Relative: so far below the threshold no rounding takes a potential past it."""
 SAMPLE, WRITTEN = range(2)
-DONE, EVENTS_FULL, OUTPUT_FULL = range(3)
+DONE, EVENTS_FULL, OUTPUT_FULL, RUNAWAY = range(4)
+_FULL, _TOO_MANY = -1, -2
+"""Instead of where the list ends."""
 
 
 class Layers(NamedTuple):
@@ -44,6 +46,8 @@ class Layers(NamedTuple):
     """Weights, 0 where there is no synapse."""
     shared: NDArray[np.bool_]
     """Whether all neurons of a layer have the same time constants."""
+    most_spikes: int
+    """Of one neuron in its window."""
 
 
 class Spikes(NamedTuple):
@@ -74,8 +78,10 @@ class _Room(NamedTuple):
     buckets: I64
 
 
-def build(wiring: Wiring, parameters: F64) -> Layers | None:
-    """None for a network with recurrence, and for one whose tables would be too large."""
+def build(wiring: Wiring, parameters: F64, most_spikes: int) -> Layers | None:
+    """None for a network with recurrence or with bounds, and for one whose tables would be too large."""
+    if np.isfinite(parameters[:, [neuron.LOW, neuron.HIGH, neuron.MOST_I]]).any():
+        return None
     n, n_inputs = parameters.shape[0], wiring.n_inputs
     source_of = np.repeat(np.arange(wiring.packet_ptr.size - 1), np.diff(wiring.packet_ptr))
     packet_of = np.repeat(np.arange(source_of.size), np.diff(wiring.synapse_ptr))
@@ -113,6 +119,7 @@ def build(wiring: Wiring, parameters: F64) -> Layers | None:
         table_at=np.cumsum([0, *(each.size for each in tables)])[:-1],
         table=np.concatenate(tables),
         shared=np.array(shared),
+        most_spikes=most_spikes,
     )
 
 
@@ -133,13 +140,18 @@ def _levels(n: int, start: I64, end: I64) -> I64 | None:
     return level if seen == n else None
 
 
-def run(layers: Layers, until: float, t: F64, channel: I64, ends: I64) -> Spikes:
-    """Samples from rest; the events of sample b are ends[b]:ends[b + 1], in the order of time and channel."""
+def run(layers: Layers, until: float, t: F64, channel: I64, ends: I64) -> Spikes | None:
+    """Samples from rest; the events of sample b are ends[b]:ends[b + 1], in the order of time and channel.
+
+    None if a neuron has more spikes than it may; `cuba_kernel` finds which.
+    """
     samples = ends.size - 1
     counts, progress = np.zeros(samples, np.int64), np.zeros(2, np.int64)
     events, size = _events_of(256), 1024 + 2 * samples
     out: list[NDArray[Any]] = [np.empty(size), np.empty(size, np.int64), np.empty(size)]
     while full := _run(layers, until, t, channel, ends, progress, events, out[0], out[1], out[2], counts):
+        if full == RUNAWAY:
+            return None
         if full == EVENTS_FULL:
             events = _events_of(2 * events.t.size)
             continue
@@ -191,10 +203,13 @@ def _collect(layer: int, n_events: int, until: float, layers: Layers, room: _Roo
 
 @njit
 def _layer(
-    neurons: I64, n_inputs: int, p: F64, table: F64, row: int, packets: int, shared: bool, arrivals: int, until: float,
+    neurons: I64, n_inputs: int, p: F64, most_spikes: int,
+    table: F64, row: int, packets: int, shared: bool, arrivals: int, until: float,
     at: F64, packet: I64, decay: F64, begin: int, out_t: F64, out_source: I64, out_i: F64,
 ) -> int:  # fmt: skip
-    """The spikes of a layer's neurons, into the list of events from `begin` on; where it ends then, -1 if it is full.
+    """The spikes of a layer's neurons, into the list of events from `begin` on; where it ends then.
+
+    _FULL if the list is, _TOO_MANY for more spikes of a neuron than it may have in its window.
 
     Plain arrays, since the compiled code counts references of all that lie in a tuple, neuron by neuron.
     """
@@ -210,6 +225,7 @@ def _layer(
         )
         t, u, i, held, blind, armed = 0.0, 0.0, 0.0, 0.0, 0.0, th > 0.0
         last = -1
+        since, count = 0.0, 0
         weights = row + which * packets
         for k in range(arrivals + 1):
             end = until
@@ -233,7 +249,12 @@ def _layer(
             when, next_i, armed = neuron.plan(t, u, i, held, blind, armed, th, tau, rate, ratio, kind)
             while when < end or (when == end and k < arrivals):
                 if filled >= out_t.size:
-                    return -1
+                    return _FULL
+                if when - since >= p[n, neuron.WINDOW]:
+                    since, count = when, 0
+                count += 1
+                if count > most_spikes:
+                    return _TOO_MANY
                 out_t[filled], out_source[filled], out_i[filled] = when, n + n_inputs, next_i
                 filled += 1
                 t, u, i, held, blind = (
@@ -259,12 +280,12 @@ def _layer(
 
 @njit
 def _sample(events: int, until: float, layers: Layers, room: _Room) -> int:
-    """From the first `events` of the list, which are inputs, to all spikes; where the list ends then, -1 if full."""
+    """From the first `events` of the list, which are inputs, to all spikes; where the list ends, or as `_layer`."""
     at = events
     for layer in range(layers.first.size - 1):
         arrivals = _collect(layer, at, until, layers, room)
         if arrivals < 0:
-            return -1
+            return _FULL
         first, last = layers.first[layer], layers.first[layer + 1]
         p = layers.p[layers.neurons[first]]
         if layers.shared[layer]:
@@ -278,12 +299,12 @@ def _sample(events: int, until: float, layers: Layers, room: _Room) -> int:
         packets = layers.packet_ptr[layer, layers.packet_ptr.shape[1] - 1]
         begin = at
         at = _layer(
-            layers.neurons[first:last], layers.n_inputs, layers.p, layers.table, layers.table_at[layer], packets,
-            layers.shared[layer], arrivals, until,
+            layers.neurons[first:last], layers.n_inputs, layers.p, layers.most_spikes,
+            layers.table, layers.table_at[layer], packets, layers.shared[layer], arrivals, until,
             room.at, room.packet, room.decay, begin, room.t, room.source, room.i,
         )  # fmt: skip
         if at < 0:
-            return -1
+            return at
         sort(
             room.t[begin:at], room.source[begin:at], room.i[begin:at], until,
             room.spare_t, room.spare_source, room.spare_i, room.buckets,
@@ -301,7 +322,7 @@ def _run(
     layers: Layers, until: float, t: F64, channel: I64, ends: I64, progress: I64, room: _Room,
     out_t: F64, out_neuron: I64, out_i: F64, counts: I64,
 ) -> int:  # fmt: skip
-    """Samples from progress[SAMPLE] on; nothing is allocated. DONE, or what was full before the next sample."""
+    """Samples from progress[SAMPLE] on; nothing is allocated. DONE, or why it ended before the next sample."""
     for sample in range(progress[SAMPLE], ends.size - 1):
         first, events = ends[sample], ends[sample + 1] - ends[sample]
         if events > room.t.size:
@@ -310,7 +331,7 @@ def _run(
             room.t[k], room.source[k] = t[first + k], channel[first + k]
         end = _sample(events, until, layers, room)
         if end < 0:
-            return EVENTS_FULL
+            return EVENTS_FULL if end == _FULL else RUNAWAY
         n, written = end - events, progress[WRITTEN]
         if written + n > out_t.size:
             return OUTPUT_FULL

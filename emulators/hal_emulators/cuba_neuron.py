@@ -16,12 +16,12 @@ from ._jit import njit, njit_inlined
 F64 = NDArray[np.float64]
 
 # columns of the parameters; potentials are above v_leak
-TAU, RATE, RATIO, KIND, TH, RESET, HOLD, REF = range(8)
-N_PARAMETERS = 8
+TAU, RATE, RATIO, KIND, TH, RESET, HOLD, REF, LOW, HIGH, MOST_I, WINDOW = range(12)
+N_PARAMETERS = 12
 # columns of the state: it is that at T, seconds; V is held until HELD, and nothing counts as a spike until BLIND;
-# NEXT_I is I at the spike that is planned
-T, U, CURRENT, HELD, BLIND, ARMED, NEXT_I = range(7)
-N_STATES = 7
+# NEXT_I is I at the spike that is planned; COUNT spikes have come in the WINDOW, seconds, that began at SINCE
+T, U, CURRENT, HELD, BLIND, ARMED, NEXT_I, SINCE, COUNT = range(9)
+N_STATES = 9
 
 ANY_RATIO, EQUAL, DOUBLE = 0.0, 1.0, 2.0
 """Values of KIND: tau_mem is tau_syn, or twice that."""

@@ -45,6 +45,8 @@ class Link:
         """Batches of events, batch b from splits[b] to splits[b + 1], each on a link of its own that nothing is on."""
         ends = np.asarray(splits, np.int64)
         times = _checked(t, ends)
+        if not self.service_s:
+            return Passed(t=times, kept=np.ones(times.size, np.bool_))
         out, kept = np.empty_like(times), np.empty(times.size, np.bool_)
         _alone(times, ends, self.service_s, float(self.capacity), out, kept)
         return Passed(t=out, kept=kept)

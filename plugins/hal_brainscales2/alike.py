@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,7 +21,7 @@ from hal_brainscales2.limits import COLUMNS, HEMISPHERES
 from hal_brainscales2.network import Network, Units, units
 from hal_brainscales2.options import MapOptions
 from hal_brainscales2.routes import Hearing, hearing
-from hal_brainscales2.silicon import places, tables
+from hal_brainscales2.silicon import places, tables, to_host
 from hal_brainscales2.synapses import Part, parts, populations
 
 Ints = NDArray[np.int64]
@@ -31,16 +31,18 @@ Ints = NDArray[np.int64]
 class _Kept:
     """What mappings that are alike have in common.
 
-    copies: weight node -> rows over which a weight may be spread. dense: whether all pairs have synapses.
+    paths: the registers that `hearing` was found from, as they were. copies: weight node -> rows over which a weight
+    may be spread. dense: whether all pairs have synapses.
     """
 
+    paths: tuple[NDArray[Any], ...]
     hearing: Hearing
     copies: dict[str, int]
     dense: bool
 
 
 _KEPT: WeakKeyDictionary[Placement, _Kept] = WeakKeyDictionary()
-"""By placement, which such mappings share: finding it takes longer than all the rest."""
+"""By placement, which such mappings share, edited ones included: finding it takes longer than all the rest."""
 
 
 def registers(
@@ -48,28 +50,42 @@ def registers(
 ) -> tuple[list[Part], BrainScaleS2Config]:
     """Integer weights for the drivers there are, and the registers of `like` with them and other settings.
 
-    A weight that is too large for its rows is clipped, as always. Raises ConfigError with what would have to move.
+    A weight that is too large for its rows is clipped, as always. The scale is kept unless options give one. Raises
+    ConfigError with what would have to move.
     """
     config: BrainScaleS2Config = like.config
-    kept = _KEPT.get(like.placement)
-    if kept is None:
-        kept = _KEPT[like.placement] = _keep(like)
+    kept = _kept(like)
     wanted = attrs.evolve(options, copies={**kept.copies, **options.copies})
-    made = parts(model, cells, wanted, config.scale)
+    scale = options.scale or config.scale
+    made = parts(model, cells, wanted, scale)
     network = Network(config.n_inputs, populations(cells, options, set()), tuple(part.projection for part in made))
     wanted_synapses, _ = units(network, kept.dense)
     row_sign, weight, label = _synapses(wanted_synapses, kept.hearing, config, made)
     routing = attrs.evolve(config.routing, row_sign=row_sign, weight=weight, label=label)
-    return made, attrs.evolve(config, routing=routing, **settings)
+    return made, attrs.evolve(config, routing=routing, scale=scale, **settings)
 
 
-def _keep(like: Mapping) -> _Kept:
+def _kept(like: Mapping) -> _Kept:
+    """As remembered, unless the registers were edited since."""
+    config: BrainScaleS2Config = like.config
+    routing = config.routing
+    paths = (
+        *(config.host.channel, config.host.label, config.neuron_label, routing.crossbar_mask, routing.crossbar_target),
+        *(routing.driver_on, routing.driver_mask),
+    )
+    kept = _KEPT.get(like.placement)
+    if kept is None or not all(map(np.array_equal, kept.paths, paths)):
+        kept = _KEPT[like.placement] = _keep(like, paths)
+    return kept
+
+
+def _keep(like: Mapping, paths: tuple[NDArray[Any], ...]) -> _Kept:
     there = hearing(places(like.config), tables(like.config))
     if like.on_chip is None:
-        return _Kept(there, {}, dense=False)
+        return _Kept(paths, there, {}, dense=False)
     options = from_json(MapOptions, dict(like.options))
     made = parts(like.on_chip, Reader(like.on_chip, options).cells, options, like.config.scale)
-    return _Kept(there, {part.name: part.projection.copies or 1 for part in made}, options.dense)
+    return _Kept(paths, there, {part.name: part.projection.copies or 1 for part in made}, options.dense)
 
 
 def _synapses(
@@ -101,11 +117,14 @@ def _synapses(
             fits = rank[own] < mine.size
             lacking += own[~fits].tolist()
             row[own[fits]] = mine[rank[own[fits]]]
-    lacking = [k for k in lacking if asked.weight[k]]
-    if lacking:
-        _refuse(np.array(lacking), asked, made)
-    weight[hemisphere, row, column] = asked.weight
-    label[hemisphere, row, column] = there.label[asked.source, hemisphere]
+    heavy = [k for k in lacking if asked.weight[k]]
+    if heavy:
+        _refuse(np.array(heavy), asked, made)
+    # without a weight nothing is lost where there is no room
+    own = np.setdiff1d(np.arange(asked.source.size), lacking)
+    at = hemisphere[own], row[own], column[own]
+    weight[at] = asked.weight[own]
+    label[at] = there.label[asked.source[own], hemisphere[own]]
     return row_sign, weight, label
 
 
@@ -155,10 +174,44 @@ def _refuse(lacking: Ints, asked: Units, made: Sequence[Part]) -> None:
     raise ConfigError("map(like=) would have to move things", problems=problems, hint=hint)
 
 
-def check_populations(like: Mapping, cells: Sequence[Cells]) -> None:
-    """Raises ConfigError unless the populations are those of that mapping, in their order."""
-    there = [(run.name, run.size) for run in like.config.populations]
+def check(like: Mapping, cells: Sequence[Cells], options: MapOptions, recorded: set[str]) -> None:
+    """Raises ConfigError with what other populations, options or spikes to be recorded would move."""
+    config: BrainScaleS2Config = like.config
+    there = [(run.name, run.size) for run in config.populations]
     wanted = [(c.name, c.size) for c in cells]
+    problems = []
     if there != wanted:
-        problem = Problem("the populations are not those of that mapping", "like", wanted, there)
-        raise ConfigError("map(like=) would have to move things", problems=[problem], hint="map without like=")
+        problems.append(Problem("the populations are not those of that mapping", "like", wanted, there))
+    else:
+        problems += [*_elsewhere(config, options), *_unheard(config, recorded)]
+        if options.dense and not _kept(like).dense:
+            problems.append(Problem("only pairs with a weight have synapses there", "dense", value=True, limit=False))
+    if problems:
+        raise ConfigError("map(like=) would have to move things", problems=problems, hint="map without like=")
+
+
+def _elsewhere(config: BrainScaleS2Config, options: MapOptions) -> Iterator[Problem]:
+    """Options that say of a population another place than it has."""
+    where = places(config)
+    for run in config.populations:
+        ptr = where.ptr[run.first : run.first + run.size + 1]
+        circuits = where.circuit[ptr[0] : ptr[-1]].tolist()
+        hemispheres = sorted({at // COLUMNS for at in circuits})
+        each = len(circuits) // run.size
+        for field, given, have in (
+            ("circuits", options.circuits.get(run.name, each), each),
+            ("places", list(options.places.get(run.name, circuits)), circuits),
+        ):
+            if given != have:
+                yield Problem("is not as in that mapping", f"{field}[{run.name!r}]", given, have)
+        if run.name in options.hemisphere and hemispheres != [options.hemisphere[run.name]]:
+            given = options.hemisphere[run.name]
+            yield Problem("is not as in that mapping", f"hemisphere[{run.name!r}]", given, hemispheres)
+
+
+def _unheard(config: BrainScaleS2Config, recorded: set[str]) -> Iterator[Problem]:
+    """Populations whose spikes the crossbar does not let out."""
+    let_out = to_host(config)
+    for run in config.populations:
+        if run.name in recorded and not let_out[run.first : run.first + run.size].all():
+            yield Problem("its spikes do not leave the chip there: record it in the mapping to keep", run.name)

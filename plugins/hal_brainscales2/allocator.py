@@ -211,11 +211,14 @@ def _helped(network: Network, dense: bool, search: bool, best: Allocation) -> It
         if violation.resource in ("synapse_rows", "drivers", "row_selects", "fan_in"):
             less = fewer.get((violation.resource, violation.where))
             if less is not None and less < violation.needed:
-                helps.append(f"synapses for weights other than 0 alone, in shared rows ({less} needed)")
+                helps.append(
+                    f"synapses for weights other than 0 alone, in shared rows: option dense off ({less} needed)"
+                )
             if violation.resource != "fan_in" and not (search and all(map(movable, network.populations))):
-                helps.append("populations in the other hemisphere")
-            if any(projection.receptors == "both" for projection in network.projections):
+                helps.append("populations in the other hemisphere: option hemisphere, or neither that nor places")
+            # dense pairs take synapses of both signs, whatever their weights
+            if not dense and any(projection.receptors == "both" for projection in network.projections):
                 helps.append("weights of one sign")
             if max(p.circuits for p in network.populations) < CIRCUITS_PER_NEURON:
-                helps.append("more circuits per neuron")
+                helps.append("more circuits per neuron: option circuits")
         yield attrs.evolve(violation, helps=tuple(helps))

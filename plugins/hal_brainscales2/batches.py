@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from hal.events import EVENT, EventBatch, SignalBatch
@@ -40,45 +41,88 @@ class Chip:
 
 def run(chip: Chip, batch: Batch, duration_ns: int, workers: int, header: RunHeader) -> BatchRecording | None:
     """The recording of all samples; None where events are lost on the link, of which the loop tells more."""
-    size = len(batch)
+    size, cores = len(batch), chip.fan_out.shape[1]
     until_s = duration_ns * 1e-9 / chip.readout.speedup
-    when, channel, sample = _fed(chip, batch)
-    came = chip.link.alone(when, _splits(sample, size))
+    sent_at, channel, sample = _fed(chip, batch)
+    came = chip.link.alone(sent_at, _splits(sample, size))
     if not came.kept.all():
         return None
     there = came.t < until_s
     sent, into = channel[there], sample[there]
     done = chip.network.run_batch(until_s, came.t[there], sent, _splits(into, size), workers=workers)
-    of = np.repeat(np.arange(size), np.diff(done.splits))
-    out = chip.to_host[done.neuron]
-    if not chip.link.alone(done.t[out], _splits(of[out], size)).kept.all():
-        return None
     read = _read(chip, done.t, done.splits, header.run)
-    told = out & (read < until_s)
-    order = np.flatnonzero(told)
-    if read is not done.t:
-        order = order[np.lexsort((read[order], of[order]))]
-    spikes, where = Spikes(done.t, read, done.neuron, done.i)[order], of[order]
-    stamp = chip.readout.stamps(spikes.read, 0, duration_ns)
-    synops, cores = _synops(chip, np.concatenate([sent, done.neuron + chip.network.n_inputs]), [into, of], size)
     stats = {counter: np.zeros((size, cores), np.int64) for counter in header.counters}
     stats["events_in"][:, 0] = np.bincount(sample, minlength=size)
-    np.add.at(stats["events_out"], (of, chip.core[done.neuron]), 1)
-    stats["synops"] = synops
-    stats["pending"][:, 0] = np.bincount(sample[~there], minlength=size) + np.bincount(of[out & ~told], minlength=size)
+    stats["pending"][:, 0] = np.bincount(sample[~there], minlength=size)
+    np.add.at(stats["synops"], into, chip.fan_out[sent])
+    kept = np.empty(done.t.size, np.int64)
+    n = _told(
+        done.splits, done.t, read, done.neuron, chip.to_host, chip.core, chip.fan_out[chip.network.n_inputs :], until_s,
+        chip.link.service_s, float(chip.link.capacity), stats["events_out"], stats["synops"], stats["pending"], kept,
+    )  # fmt: skip
+    if n < 0:
+        return None
+    spikes, of = Spikes(done.t, read, done.neuron, done.i), np.repeat(np.arange(size), np.diff(done.splits))
+    if n < done.t.size or read is not done.t:
+        order = kept[:n]
+        order = order[np.lexsort((read[order], of[order]))]
+        spikes, of = spikes[order], of[order]
+    stamp = chip.readout.stamps(spikes.read, 0, duration_ns)
     return BatchRecording(
         header=header,
         runs=header.run + np.arange(size, dtype=np.int64),
         t0_ns=np.zeros(size, np.int64),
-        spikes=_spikes(chip, batch, spikes, stamp, where, header),
+        spikes=_spikes(chip, batch, spikes, stamp, of, header),
         status=tuple("ok" for _ in range(size)),
         stats=stats,
         traces={
-            (node, variable): _per_spike(chip, spikes, stamp, where, variable, run, size)
+            (node, variable): _per_spike(chip, spikes, stamp, of, variable, run, size)
             for node, variable, run in chip.readout.per_spike
         },
-        stimuli=tuple(batch),
+        stimuli=batch,
     )
+
+
+def _tell(
+    splits: I64,
+    t: Floats,
+    read: Floats,
+    neuron: I64,
+    to_host: Bools,
+    core: I64,
+    fan_out: I64,
+    until: float,
+    service: float,
+    capacity: float,
+    events_out: I64,
+    synops: I64,
+    pending: I64,
+    kept: I64,
+) -> int:
+    """Count the spikes of all samples, and list those the host is told of; how many, -1 where one is lost."""
+    n = 0
+    for b in range(splits.size - 1):
+        free = -np.inf
+        for k in range(splits[b], splits[b + 1]):
+            which = neuron[k]
+            events_out[b, core[which]] += 1
+            for c in range(fan_out.shape[1]):
+                synops[b, c] += fan_out[which, c]
+            if not to_host[which]:
+                continue
+            start = max(t[k], free)
+            if start - t[k] > (capacity + 1.0) * service * (1.0 + 1e-9):
+                return -1
+            free = start + service
+            if read[k] < until:
+                kept[n] = k
+                n += 1
+            else:
+                pending[b, 0] += 1
+    return n
+
+
+_told: Any = njit(cache=True)(_tell)
 
 
 def _fed(chip: Chip, batch: Batch) -> tuple[Floats, I64, I64]:
@@ -111,13 +155,6 @@ def _read(chip: Chip, t: Floats, splits: I64, first_run: int) -> Floats:
         noise = np.random.default_rng([chip.seed, first_run + b])
         read[begin:end] = chip.readout.read(t[begin:end], noise)
     return read
-
-
-def _synops(chip: Chip, source: I64, samples: list[I64], size: int) -> tuple[I64, int]:
-    sample, cores = np.concatenate(samples), chip.fan_out.shape[1]
-    met = chip.fan_out[source]
-    counts = [np.bincount(sample, weights=met[:, core], minlength=size) for core in range(cores)]
-    return np.stack(counts, axis=1).astype(np.int64), cores
 
 
 def _spikes(

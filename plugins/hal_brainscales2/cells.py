@@ -12,6 +12,7 @@ from hal import nodes
 from hal.flowing import Response, flows, half_steps, response
 from hal.model import Model, Projection
 from hal.notes import Notes, Only
+from hal_brainscales2.limits import COLUMNS
 from hal_brainscales2.options import MapOptions
 
 Floats = NDArray[np.float64]
@@ -76,10 +77,7 @@ class Reader:
             self.incoming.setdefault(projection.target, []).append(projection)
         self.late = half_steps(model)
         self.cells: list[Cells] = []
-        for field in ("circuits", "hemisphere", "places", "refractory_s", "holdoff_s"):
-            for name in getattr(options, field):
-                if not isinstance(model.nodes.get(name), nodes.CubaLIF | nodes.CubaLI):
-                    self.notes.refuse(name, field, "no such population on the chip")
+        self._options()
         firing = [node for node in model.populations() if isinstance(node, nodes.CubaLIF)]
         distances = [np.ravel(node.v_threshold - node.v_leak) for node in firing]
         self._typical = float(np.median(np.concatenate(distances))) if distances else 1.0
@@ -95,6 +93,28 @@ class Reader:
             self.notes.refuse("", "neurons", "no spiking neurons are left for the chip")
         for name in model.outputs:
             self._readout(name)
+
+    def _options(self) -> None:
+        """What options say of populations and weights that are not there, or that cannot be."""
+        options = self.options
+        for field in ("circuits", "hemisphere", "places", "refractory_s", "holdoff_s"):
+            for name in getattr(options, field):
+                if not isinstance(self.model.nodes.get(name), nodes.CubaLIF | nodes.CubaLI):
+                    self.notes.refuse(name, field, "no such population on the chip")
+        for name in options.copies:
+            node = self.model.nodes.get(name)
+            if not hasattr(node, "weight") and not isinstance(node, nodes.CubaLIF | nodes.CubaLI):
+                self.notes.refuse(name, "copies", "no such weights on the chip")
+        for name, given in options.places.items():
+            size, each = getattr(self.model.nodes.get(name), "size", len(given)), options.circuits.get(name, 1)
+            if len(given) != size * each:
+                reason, limit = "a circuit for each neuron, or as many as option circuits says", f"{size} * {each}"
+                self.notes.refuse(name, "places", reason, len(given), limit)
+            if {place // COLUMNS for place in given} - {
+                options.hemisphere.get(name, place // COLUMNS) for place in given
+            }:
+                reason = "not all of these places are in the hemisphere asked for"
+                self.notes.refuse(name, "places", reason, list(given), f"hemisphere {options.hemisphere[name]}")
 
     def _ends(self) -> set[str]:
         """Populations whose values or spikes an Output gives."""
@@ -128,11 +148,10 @@ class Reader:
         made = response(node, self.model.semantics, self.dt_ns, 1.0)
         for field, tau in (("tau_syn", made.tau_syn), ("tau_mem", made.tau_mem)):
             bad = tau[~(np.isfinite(tau) & (tau > 0))]
-            if bad.size or made.jump:
+            if bad.size or (made.jump and field == "tau_syn"):
                 reason = "no time constant of the chip: every current of it leaks, and takes its time"
                 wanted = float(bad[0]) if bad.size else 0
                 self.notes.refuse(node.name, field, reason, wanted=wanted, limit="> 0 s, finite")
-                return
         self._numbers(node, into, made, before)
 
     def _numbers(self, node: Any, into: list[Projection], made: Response, before: int) -> None:
@@ -143,7 +162,10 @@ class Reader:
         if not (distance > 0).all():
             value = float(distance.min())
             self.notes.refuse(node.name, "v_threshold", "a neuron at rest would fire", value, "above v_leak")
-            return
+        elif spiking and (reset >= leak + distance).any():
+            worst = int(np.argmax(reset - leak - distance))
+            value, limit = float(reset[worst]), f"below v_threshold, {leak[worst] + distance[worst]:g}"
+            self.notes.refuse(node.name, "v_reset", "a neuron would fire again at once, for ever", value, limit)
         self._start(node, leak, reset)
         for p in into:
             self._connection(p)

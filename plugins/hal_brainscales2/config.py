@@ -22,6 +22,7 @@ from hal_brainscales2.limits import (
     BACKGROUND_RATE,
     BACKGROUND_SEED,
     BACKGROUND_SOURCES,
+    BLOCK_COLUMNS,
     CIRCUITS,
     COLUMNS,
     CROSSBAR_INPUTS,
@@ -30,10 +31,13 @@ from hal_brainscales2.limits import (
     HEMISPHERES,
     LABEL_BITS,
     LABELS,
+    MAX_HOLDOFF_CODE,
     MAX_WEIGHT,
+    OUTPUT_SHIFT,
     ROW_SELECTS,
     ROWS,
     SHORTEST_BACKGROUND_PERIOD,
+    event_output,
 )
 
 Ints = NDArray[Any]
@@ -96,6 +100,13 @@ class CircuitsConfig:
             yield Problem("every neuron has circuits", "neuron", value=np.unique(self.neuron).size)
         if (np.diff(self.neuron.astype(np.int64)) < 0).any():
             yield Problem("by neuron", "neuron", limit="non-decreasing")
+        if self.circuit.shape == self.neuron.shape:
+            block = self.circuit.astype(np.int64) % COLUMNS // BLOCK_COLUMNS
+            for neuron in np.intersect1d(self.neuron[block == 0], self.neuron[block == 1]).tolist():
+                mine = self.circuit[self.neuron == neuron].tolist()
+                yield Problem(
+                    "a neuron lies within a backend block", f"neuron {neuron}", mine, "columns 0..127 or 128..255"
+                )
 
 
 @attrs.frozen(kw_only=True)
@@ -139,6 +150,11 @@ class RefractoryConfig:
         for name in ("holdoff_code", "fast"):
             if len(getattr(self, name)) != self.counter.size:
                 yield Problem("one row each", name, len(getattr(self, name)), self.counter.size)
+        if self.holdoff_code.shape == self.counter.shape:
+            free = 2 * MAX_HOLDOFF_CODE + 1 - 2 * self.holdoff_code.astype(np.int64)
+            for k in np.flatnonzero(self.counter < free)[:1].tolist():
+                reason = "fewer cycles than the neuron holds off for, so its reset never ends"
+                yield Problem(reason, f"counter[{k}]", int(self.counter[k]), f">= {free[k]}")
 
 
 @attrs.frozen(kw_only=True)
@@ -263,6 +279,7 @@ class BrainScaleS2Config:
         ):
             if size != n:
                 yield Problem("as many as neurons", where, value=size, limit=n)
+        yield from self._labels()
         if self.host.channel.size and int(self.host.channel.max()) >= self.n_inputs:
             yield Problem("no such channel", "host.channel", int(self.host.channel.max()), f"0..{self.n_inputs - 1}")
         if len(self.madc) > 2 or any(neuron >= n for neuron in self.madc):
@@ -276,6 +293,17 @@ class BrainScaleS2Config:
             ends = run.first + run.size
         if ends != n:
             yield Problem("must cover all neurons", "populations", value=ends, limit=n)
+
+    def _labels(self) -> Iterator[Problem]:
+        """Bits 8..10 of a neuron's label are not free: its column sets them."""
+        _, first = np.unique(self.circuits.neuron, return_index=True)
+        if self.circuits.circuit.shape != self.circuits.neuron.shape or first.size != self.size:
+            return
+        output = event_output(self.circuits.circuit.astype(np.int64)[first] % COLUMNS)
+        for k in np.flatnonzero(self.neuron_label >> OUTPUT_SHIFT != output)[:1].tolist():
+            reason = "bits 8 and up are the event output of the neuron's column"
+            low = int(output[k]) << OUTPUT_SHIFT
+            yield Problem(reason, f"neuron_label[{k}]", int(self.neuron_label[k]), f"{low}..{low + 255}")
 
 
 def equal_lengths(config: Any, first: str) -> Iterator[Problem]:

@@ -22,12 +22,16 @@ UNITS: Final = {
     "labels": "labels",
     "row_selects": "drivers",
     "weight": "rows",
+    "placement": "",
 }
 
 
 def rows(allocation: Allocation) -> list[FitRow]:
     """Of all that is counted, and of what is lacking."""
     hints = {(v.resource, v.where): "; ".join(v.helps) for v in allocation.violations}
+    # drivers that are lacking for their rows are no violation of their own, but a row of the report
+    short = {where for resource, where in hints if resource == "synapse_rows"}
+    hints |= {("drivers", where): "fewer synapse_rows there: a driver has two" for where in short}
     told = {(u.resource, u.where) for u in allocation.usage}
     made = [
         FitRow(
@@ -64,10 +68,11 @@ def about(made: list[Part], notes: Notes) -> None:
         if gone:
             worst = float(np.abs(part.wanted[(part.hw == 0)]).max())
             notes.say("changed", part.name, "weight", f"weights too small for an integer became 0 ({gone})", worst, 0)
-        if part.clipped:
+        clipped = int(np.count_nonzero(part.clipped))
+        if clipped:
             worst = float(np.abs(part.wanted).max())
             limit = float(np.abs(part.hw).max())
-            notes.say("changed", part.name, "weight", f"weights were clipped ({part.clipped})", worst, limit)
+            notes.say("changed", part.name, "weight", f"weights were clipped ({clipped})", worst, limit)
         size = float(np.sqrt((part.wanted**2).sum()))
         if size:
             error = float(np.sqrt(((part.hw / part.scale - part.wanted) ** 2).sum())) / size
@@ -77,19 +82,20 @@ def about(made: list[Part], notes: Notes) -> None:
 
 
 def losses(made: list[Part]) -> Losses:
-    """Weights that became 0, or were clipped."""
+    """Weights that became 0, were clipped, or are those of a neuron that multiplies its input by 0."""
     groups: list[Any] = []
     for part in made:
         if part.node is None:
             continue
         flat = np.ravel(part.node.weight).astype(np.float64)
-        left = part.hw / part.scale
-        clipped = np.abs(part.wanted) * part.scale > np.abs(part.hw) + 1
-        for reason, lost in (("rounded to 0", part.hw == 0), ("clipped: rows run short", clipped & (part.hw != 0))):
+        unused = part.target_cells.weight[part.target] == 0
+        for reason, lost in (
+            ("its neuron multiplies its input by 0", unused),
+            ("rounded to 0", (part.hw == 0) & (part.wanted != 0)),
+            ("clipped: rows run short", part.clipped),
+        ):
             index, first = np.unique(part.weight[lost], return_index=True)
-            wanted = flat[index]
-            kept = wanted * (left[lost] / part.wanted[lost])[first]
-            groups.append((part.name, "weight", index, wanted, kept, reason))
+            groups.append((part.name, "weight", index, flat[index], _units(part)[lost][first], reason))
     return Losses.build(groups)
 
 
@@ -100,9 +106,13 @@ def realised(model: Model, made: list[Part]) -> dict[tuple[str, str], NDArray[An
         if part.node is None:
             continue
         values = out.setdefault((part.name, "weight"), np.ravel(part.node.weight).astype(np.float64))
-        unit = part.target_cells.weight[part.target]
-        # a neuron whose input is multiplied by 0 has no use for any weight
-        values[part.weight] = np.divide(part.hw / part.scale, unit, out=np.zeros_like(unit), where=unit != 0)
+        values[part.weight] = _units(part)
     for key in out:
         out[key] = out[key].reshape(model.nodes[key[0]].weight.shape)  # type: ignore[attr-defined]
     return out
+
+
+def _units(part: Part) -> NDArray[np.float64]:
+    """Integer weights in the model's units; 0 where a neuron multiplies its input by 0 and has no use for any."""
+    unit = part.target_cells.weight[part.target]
+    return np.divide(part.hw / part.scale, unit, out=np.zeros_like(unit), where=unit != 0)

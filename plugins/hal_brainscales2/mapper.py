@@ -7,13 +7,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from hal.errors import DoesNotFitError
 from hal.events import Port, Probe
 from hal.fit import Finding, FitReport, FitRow
 from hal.mapper import Mapper, Plan
 from hal.mapping import Mapping, plain_fates
 from hal.model import Model
 from hal.notes import Notes
-from hal_brainscales2 import alike, kept, targets, timing
+from hal_brainscales2 import alike, kept, silicon, targets, timing
 from hal_brainscales2.allocator import Allocation, allocate
 from hal_brainscales2.cells import Cells, Reader
 from hal_brainscales2.config import BrainScaleS2Config
@@ -49,7 +50,7 @@ class BrainScaleS2Mapper(Mapper):
             return Plan(findings=notes.findings)
         cells = reader.cells
         if like is not None:
-            alike.check_populations(like, cells)
+            alike.check(like, cells, options, {probe.node for probe in record})
         speedup = timing.speedup(reader, options, None if like is None else like.speedup)
         timing.reading(reader, speedup)
         targets.about(cells, options, notes)
@@ -57,23 +58,19 @@ class BrainScaleS2Mapper(Mapper):
         if notes.refused:
             return Plan(findings=notes.findings)
         wanted = targets.targets(cells, options, speedup, periods)
-        settings = neurons(cells, wanted, periods, options) | readers(cells, record)
+        settings = neurons(cells, wanted, periods, options) | readers(cells, record) | {"speedup": speedup}
         if like is not None:
             made, config = alike.registers(like, model, cells, options, settings)
             rows, where = like.fit.rows, like.placement
         else:
             recorded = {p.source for p in model.projections() if p.target in model.outputs}
             recorded |= {probe.node for probe in record}
-            try:
-                made, allocation = _allocated(model, cells, options, recorded)
-            except ValueError as error:
-                notes.refuse("", "options", str(error))
-                return Plan(findings=notes.findings)
+            made, allocation = _allocated(model, cells, options, recorded)
             rows = tuple(kept.rows(allocation))
             kept.about(made, notes)
             if not all(row.ok for row in rows) or not allocation.fits:
                 return Plan(rows=rows, findings=notes.findings)
-            config = registers(model, cells, allocation, made[0].scale if made else SCALE, speedup, **settings)
+            config = registers(model, cells, allocation, made[0].scale if made else SCALE, **settings)
             where = placement(config)
         if like is not None:
             kept.about(made, notes)
@@ -95,19 +92,26 @@ class BrainScaleS2Mapper(Mapper):
             device=self.spec.name,
             config=config,
             placement=placement(config),
-            fit=FitReport(device=self.spec.name, findings=tuple(targets.outside(config))),
+            fit=self._examined(config),
             inputs=tuple(Port(port.name, port.shape) for port in config.inputs),
             outputs=tuple(Port(run.name, run.shape) for run in config.populations),
             step_ns=config.step_ns,
             speedup=config.speedup,
         )
 
+    def _examined(self, config: BrainScaleS2Config) -> FitReport:
+        """What is to be said of registers without a model; raises DoesNotFitError where it is more than notes."""
+        report = FitReport(device=self.spec.name, findings=(*silicon.told(config), *targets.outside(config)))
+        if not report.fits:
+            raise DoesNotFitError(report)
+        return report
+
     def _edit(self, mapping: Mapping, config: BrainScaleS2Config) -> list[FitRow | Finding]:
         notes = Notes(frozenset())
         for field in ("step_ns", "speedup", "inputs", "populations", "circuits"):
             if getattr(config, field) != getattr(mapping.config, field):
                 notes.refuse("", field, "edited registers keep it", hint="map again, or adopt the registers")
-        return [*notes.findings, *targets.outside(config)]
+        return [*notes.findings, *silicon.told(config), *targets.outside(config)]
 
 
 def _allocated(
@@ -128,9 +132,8 @@ def _allocated(
         (float(np.abs(part.wanted).max(initial=0.0)) for part in parts(model, cells, options, SCALE)), default=0
     )
     one_row = MAX_WEIGHT / largest if largest else SCALE
-    if one_row * COPIES < SCALE:
-        return attempt(one_row)
-    first = attempt(SCALE)
+    # as fine as the rows that a weight may take let it be
+    first = attempt(min(SCALE, one_row * COPIES))
     if first[1].fits or one_row >= SCALE:
         return first
     again = attempt(one_row)

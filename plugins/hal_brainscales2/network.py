@@ -45,7 +45,8 @@ class Projection:
     """Connections (m,) each: from index of source to index of target, with a signed integer weight.
 
     source: a population or EXTERNAL. receptors: of what sign weights may be, which counts where all pairs take
-    synapses. copies: rows that a weight may be spread over, by default as many as the largest needs.
+    synapses. copies: rows that a weight may be spread over, by default as many as the largest needs. among: first and
+    number of the sources that it is about, where all pairs take synapses; by default all of the population.
     """
 
     source: int
@@ -55,6 +56,7 @@ class Projection:
     weight: Ints
     receptors: Receptors = "both"
     copies: int | None = None
+    among: tuple[int, int] | None = None
 
 
 def matrix(source: int, target: int, weights: Any, **options: Any) -> Projection:
@@ -135,12 +137,15 @@ def _projections(network: Network) -> Iterator[str]:
         if not all(np.issubdtype(array.dtype, np.integer) for array in arrays):
             yield f"{name}: indices and weights are {[str(array.dtype) for array in arrays]}; give integers"
             continue
-        for what, index, size in (
-            ("source", projection.source_index, network.sources(projection.source)),
-            ("target", projection.target_index, network.sources(projection.target)),
+        first, among = projection.among or (0, network.sources(projection.source))
+        if first < 0 or among < 0 or first + among > network.sources(projection.source):
+            yield f"{name}: among {projection.among}; there are {network.sources(projection.source)} sources"
+        for what, index, low, size in (
+            ("source", projection.source_index, first, among),
+            ("target", projection.target_index, 0, network.sources(projection.target)),
         ):
-            if index.size and (index.min() < 0 or index.max() >= size):
-                yield f"{name}: {what} index {index.min()}..{index.max()}; there are 0..{size - 1}"
+            if index.size and (index.min() < low or index.max() >= low + size):
+                yield f"{name}: {what} index {index.min()}..{index.max()}; there are {low}..{low + size - 1}"
         if projection.receptors not in SIGNS:
             yield f"{name}: receptors {projection.receptors!r}; give one of {', '.join(SIGNS)}"
         elif not set(np.sign(projection.weight).tolist()) <= {0, *SIGNS[projection.receptors]}:
@@ -211,8 +216,9 @@ def _sparse(network: Network, k: int, rows: Ints) -> tuple[Ints, ...]:
 
 def _dense(network: Network, k: int, rows: Ints) -> tuple[Ints, ...]:
     projection = network.projections[k]
-    shape = network.sources(projection.source), network.sources(projection.target)
-    pair = projection.source_index * shape[1] + projection.target_index
+    first, among = projection.among or (0, network.sources(projection.source))
+    shape = among, network.sources(projection.target)
+    pair = (projection.source_index - first) * shape[1] + projection.target_index
     if np.unique(pair).size < pair.size:
         raise ValueError(f"projection {k}: pairs are given twice; add their weights where all pairs take synapses")
     which = np.full(shape[0] * shape[1], -1, np.int64)
@@ -225,6 +231,6 @@ def _dense(network: Network, k: int, rows: Ints) -> tuple[Ints, ...]:
     full = np.broadcast_shapes(all_pairs.shape, sign.shape)
     weight = np.maximum(weights[:, None, :] * sign, 0)
     pairs, sign = np.broadcast_to(all_pairs, full).ravel(), np.broadcast_to(sign, full).ravel()
-    source, target = _globals(network, projection, pairs // shape[1], pairs % shape[1])
+    source, target = _globals(network, projection, first + pairs // shape[1], pairs % shape[1])
     # a synapse without weight belongs to its connection all the same: it may be given one later
     return source, target, sign, weight.ravel(), which[pairs]

@@ -22,24 +22,37 @@ class MapOptions(config.MapOptions):
     approximations: ClassVar[tuple[str, ...]] = ("reset", "delays", "bounds")
 
     speedup: float | None = setting(
-        None, doc="model ns per chip ns; None: so that time constants are the chip's", minimum=1e-3, maximum=1e12
+        None,
+        doc="model s per chip s; none: 1 or 1000 if time constants are then the chip's, else one that makes them so",
+        minimum=1e-3,
+        maximum=1e12,
     )
     scale: float | None = setting(
         None,
-        doc="integer weight per distance of threshold and leak; None: 58 (jaxsnn 0.3.0), or less where rows run short",
+        doc="integer weight per distance of threshold and leak; none: 58 (jaxsnn 0.3.0), or less where rows run short",
         minimum=1e-3,
         maximum=1e6,
     )
     readout: Literal["host", "chip"] = setting(
         "host", doc="where CubaLI neurons are that give an Output its values: computed, or circuits read out every step"
     )
-    leak: float = setting(80.0, doc="resting potential; 50..160 is standard", unit="CADC LSB", minimum=0, maximum=255)
+    leak: float = setting(
+        80.0,
+        doc="resting potential, in steps of the column ADC; 50..160 is standard",
+        unit="CADC LSB",
+        minimum=0,
+        maximum=255,
+    )
     threshold: float = setting(
         150.0, doc="of neurons that fire; 50..220 is standard", unit="CADC LSB", minimum=0, maximum=255
     )
-    i_synin_gm: int = setting(500, doc="strength of synaptic inputs; 30..800 is standard", minimum=0, maximum=1022)
-    synapse_dac_bias: int = setting(1000, doc="of the whole chip; 30..1022 is standard", minimum=0, maximum=1022)
-    membrane_capacitance: int = setting(63, doc="about 2.3 pF at 63", minimum=0, maximum=63)
+    i_synin_gm: int = setting(
+        500, doc="strength of synaptic inputs, for a board alone; 30..800 is standard", minimum=0, maximum=1022
+    )
+    synapse_dac_bias: int = setting(
+        1000, doc="of the whole chip, for a board alone; 30..1022 is standard", minimum=0, maximum=1022
+    )
+    membrane_capacitance: int = setting(63, doc="for a board alone; about 2.3 pF at 63", minimum=0, maximum=63)
     rounding: Literal["even", "away"] = setting(
         "even", doc="of weights that lie between two integers: as jaxsnn, or as hxtorch"
     )
@@ -62,16 +75,19 @@ class MapOptions(config.MapOptions):
         doc="population -> circuit of each neuron, by hand", minimum=0, maximum=CIRCUITS - 1, factory=dict
     )
     refractory_s: Mapping[str, float] = setting(
-        doc="population -> refractory period in model time; else half a step, or the shortest there is",
+        doc="population -> refractory period, of model time; else half a step, or the chip's shortest (40 ns)",
         unit="s",
         minimum=0,
         maximum=1e6,
         factory=dict,
     )
     holdoff_s: Mapping[str, float] = setting(
-        doc="population -> last part of it in which the membrane integrates already", unit="s", minimum=0, maximum=1e6,
+        doc="population -> its last part, of model time, in which the membrane integrates already",
+        unit="s",
+        minimum=0,
+        maximum=1e6,
         factory=dict,
-    )  # fmt: skip
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -81,16 +97,25 @@ class OpenOptions(config.OpenOptions):
     preset: Literal["ideal", "chip", "mock"] = setting("chip", doc="what every other option is by default")
     stamps: bool | None = setting(None, doc="events in and out on the grid of 8 ns; chip and mock: yes")
     offset_s: float | None = setting(
-        None, doc="added to spike times at read-out; mock: 1e-7 (jaxsnn 0.1.0)", unit="s", minimum=-1e-5, maximum=1e-5
+        None,
+        doc="added to spike times at read-out, of chip time; mock: 1e-7 (jaxsnn 0.1.0)",
+        unit="s",
+        minimum=-1e-5,
+        maximum=1e-5,
     )
     jitter_s: float | None = setting(
-        None, doc="standard deviation of spike times at read-out; mock: 1e-7 (jaxsnn 0.1.0)", unit="s", minimum=0,
+        None,
+        doc="standard deviation of spike times at read-out, of chip time; mock: 1e-7 (jaxsnn 0.1.0)",
+        unit="s",
+        minimum=0,
         maximum=1e-5,
-    )  # fmt: skip
+    )
     spread: float | None = setting(
-        None, doc="relative spread of time constants, weights, thresholds; 0.05 is an assumption", minimum=0,
+        None,
+        doc="relative spread of time constants, weights, thresholds; all presets: 0; 0.05 is a guess (assumption)",
+        minimum=0,
         maximum=0.5,
-    )  # fmt: skip
+    )
     adc: bool | None = setting(
         None, doc="membranes are read in the steps and the range of their ADC; chip and mock: yes"
     )
@@ -99,13 +124,13 @@ class OpenOptions(config.OpenOptions):
     )
     saturation: float | None = setting(
         None,
-        doc="largest synaptic current, in distances of threshold and leak; None: none, since no size is published",
+        doc="largest synaptic current, in distances of threshold and leak; none: no limit, as no size is published",
         minimum=1e-3,
         maximum=1e6,
     )
     link_event_s: float | None = setting(
         None,
-        doc="time an event takes on the link, each way; chip and mock: 8e-9, a word",
+        doc="chip time an event takes on the link, each way; chip and mock: 8e-9, a word",
         unit="s",
         minimum=0,
         maximum=1e-3,
@@ -113,4 +138,4 @@ class OpenOptions(config.OpenOptions):
     link_capacity: int = setting(
         1024, doc="events that can wait for the link, each way; more are lost (assumption)", minimum=1, maximum=1 << 24
     )
-    chip_seed: int = setting(0, doc="the individual: whose spread", minimum=0, maximum=2**63 - 1)
+    chip_seed: int = setting(0, doc="the individual: whose `spread`", minimum=0, maximum=2**63 - 1)

@@ -158,7 +158,7 @@ def _no_room(network: Network, k: int, short: int, before: int) -> Violation:
         helps: tuple[str, ...] = ("the other hemisphere",)
         where = f"hemisphere {population.hemisphere}, for {network.name(k)}"
     else:
-        helps = ("fewer neurons", "fewer circuits per neuron")
+        helps = ("fewer neurons",) if population.circuits == 1 else ("fewer neurons", "fewer circuits per neuron")
         where = network.name(k)
     needed = sum(p.size * p.circuits for p in network.populations)
     if needed > CIRCUITS:

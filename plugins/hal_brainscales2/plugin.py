@@ -13,6 +13,7 @@ from hal_brainscales2.config import BrainScaleS2Config
 from hal_brainscales2.options import MapOptions, OpenOptions
 
 if TYPE_CHECKING:
+    from hal.evidence import Evidence
     from hal_brainscales2.device import BrainScaleS2Device
     from hal_brainscales2.mapper import BrainScaleS2Mapper
 
@@ -101,3 +102,11 @@ def hal_open(
     from hal_brainscales2.device import BrainScaleS2Device
 
     return BrainScaleS2Device(spec, kind=kind, serial=serial, profile=profile, seed=seed, options=options)
+
+
+@hookimpl
+def hal_conformance(spec: DeviceSpec) -> Evidence:
+    """What the suite takes for its trial of this device."""
+    from hal_brainscales2.evidence import evidence
+
+    return evidence()

@@ -32,17 +32,15 @@ def registers(
     cells: Sequence[Cells],
     allocation: Allocation,
     scale: float,
-    speedup: float,
     **settings: Any,
 ) -> BrainScaleS2Config:
-    """Of an allocation that fits. settings: as of `neurons` and `readers`."""
+    """Of an allocation that fits. settings: as of `neurons` and `readers`, and the speedup."""
     tables, where = allocation.tables, allocation.placement
     if tables is None or where is None:
         raise TypeError("an allocation that fits has tables")
     starts = np.concatenate([[0], np.cumsum([c.size for c in cells])]).astype(int).tolist()
     return BrainScaleS2Config(
         step_ns=model.semantics.dt_ns,
-        speedup=speedup,
         scale=scale,
         inputs=tuple(InputConfig(name=name, shape=model.nodes[name].output_shape) for name in model.inputs),
         populations=tuple(

@@ -20,6 +20,10 @@ STANDARD: Final = {"tau_mem": (0.5e-6, 60e-6), "tau_syn": (0.3e-6, 30e-6)}
 """s: within these a calibration is expected to succeed."""
 POSSIBLE: Final = {"tau_mem": (0.1e-6, 2000e-6), "tau_syn": (0.1e-6, 100e-6)}
 """s: outside these it is refused."""
+SLACK: Final = 1e-6
+"""Relative: rounding of a time constant at the end of its standard range."""
+LIMITS: Final = (1e-3, 1e12)
+"""Speedups that registers and options take."""
 USUAL: Final = (1.0, 1000.0)
 """Speedups that are taken where they do: models in the chip's own time, and in that of biology."""
 
@@ -59,9 +63,9 @@ def excesses(tau_mem: Float, tau_syn: Float, speedup: float) -> list[Excess]:
     found = []
     for field, taus in (("tau_mem", tau_mem), ("tau_syn", tau_syn)):
         on_chip = taus / speedup
-        for value in {float(on_chip.min()), float(on_chip.max())}:
+        for value in sorted({float(on_chip.min()), float(on_chip.max())}):
             low, high = STANDARD[field]
-            if not low <= value <= high:
+            if not low * (1 - SLACK) <= value <= high * (1 + SLACK):
                 lowest, highest = POSSIBLE[field]
                 possible = lowest <= value <= highest
                 found.append(Excess(field, value, *((low, high) if possible else (lowest, highest)), possible))

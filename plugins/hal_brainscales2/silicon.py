@@ -8,9 +8,10 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from hal.fit import Finding
 from hal_brainscales2.background import occurring
 from hal_brainscales2.config import BrainScaleS2Config
-from hal_brainscales2.limits import BUSES, host_output
+from hal_brainscales2.limits import BUSES, CADC_RELIABLE, host_output
 from hal_brainscales2.options import OpenOptions
 from hal_brainscales2.placement import Placement
 from hal_brainscales2.refractory import period_s
@@ -42,6 +43,22 @@ def resolved(options: OpenOptions) -> OpenOptions:
 def heard(config: BrainScaleS2Config) -> Heard:
     """Who hears whom, by the registers alone. Sources: channels, what background sources can send, then neurons."""
     return verify(places(config), tables(config))
+
+
+def told(config: BrainScaleS2Config) -> list[Finding]:
+    """Sources that are one where they arrive, which is refused; and synapses of circuits that are nobody's."""
+    found = heard(config)
+    made = [
+        Finding(
+            level="refused",
+            node="",
+            field="routing",
+            reason=f"{confusion}, so they are one where they arrive",
+            hint="another label, or row selects and masks that do not meet",
+        )
+        for confusion in found.confusions
+    ]
+    return made + [Finding(level="note", node="", field="routing", reason=text) for text in found.unowned]
 
 
 def places(config: BrainScaleS2Config) -> Placement:
@@ -108,6 +125,7 @@ def network(config: BrainScaleS2Config, options: OpenOptions) -> Network:
         v_reset=(targets.reset - targets.leak) / distance,
         t_ref=period,
         t_holdoff=free,
+        **_bounds(config, options),
     )
     found = heard(config)
     order = np.lexsort((found.target, found.source))
@@ -116,6 +134,19 @@ def network(config: BrainScaleS2Config, options: OpenOptions) -> Network:
     channels = config.n_inputs + occurring(config.background)[0].size
     ptr = np.searchsorted(source, np.arange(channels + n + 1))
     return Network(neurons, Synapses(ptr=ptr, target=target, weight=weight))
+
+
+def _bounds(config: BrainScaleS2Config, options: OpenOptions) -> dict[str, Any]:
+    """Of membranes, where the CADC's reliable range is taken for that of the circuits; and of currents."""
+    found: dict[str, Any] = {}
+    targets = config.targets
+    if options.clipping:
+        low, high = ((limit - targets.leak) / (targets.threshold - targets.leak) for limit in CADC_RELIABLE)
+        reset = (targets.reset - targets.leak) / (targets.threshold - targets.leak)
+        found = {"v_low": np.minimum(low, np.minimum(reset, 0.0)), "v_high": np.maximum(high, np.maximum(reset, 0.0))}
+    if options.saturation is not None:
+        found["i_max"] = np.full(config.size, options.saturation)
+    return found
 
 
 def _spread(config: BrainScaleS2Config, options: OpenOptions) -> Floats:

@@ -29,6 +29,7 @@ class Part:
     """One projection of the model: its synapses, integer weights, and the node whose weights they are, if they are.
 
     source, target: within their populations. wanted: in distances of threshold and leak, which are `scale` of hw.
+    clipped: which of hw are at the limit of their rows, and were to be beyond it.
     weight: flat index in `node`.
     """
 
@@ -38,7 +39,7 @@ class Part:
     target: Ints
     wanted: Floats
     hw: Ints
-    clipped: int
+    clipped: NDArray[np.bool_]
     scale: float
     node: Any | None
     weight: Ints
@@ -50,7 +51,7 @@ def parts(model: Model, cells: Sequence[Cells], options: MapOptions, scale: floa
     numbers = {c.name: k for k, c in enumerate(cells)}
     base, first = {}, 0
     for name in model.inputs:
-        base[name] = first
+        base[name] = first, model.nodes[name].size
         first += model.nodes[name].size
     return [_part(p, c, numbers, base, options, scale) for c in cells for p in c.inputs]
 
@@ -71,13 +72,16 @@ def populations(cells: Sequence[Cells], options: MapOptions, recorded: set[str])
 
 
 def _places(given: Sequence[int], c: Cells) -> Ints:
-    # a list of another length has another shape, which the allocator refuses by name
-    array = np.asarray(given, np.int64)
-    return array.reshape(c.size, -1) if array.size % c.size == 0 else array[:, None]
+    return np.asarray(given, np.int64).reshape(c.size, -1)
 
 
 def _part(
-    p: ModelProjection, c: Cells, numbers: dict[str, int], base: dict[str, int], options: MapOptions, scale: float
+    p: ModelProjection,
+    c: Cells,
+    numbers: dict[str, int],
+    base: dict[str, tuple[int, int]],
+    options: MapOptions,
+    scale: float,
 ) -> Part:
     matrix = p.matrix().tocoo()
     order = np.lexsort((matrix.col, matrix.row))
@@ -89,7 +93,7 @@ def _part(
     copies = options.copies.get(name, max(1, needed))
     made = quantise(wanted, scale, options.rounding, copies)
     node, weight = (None, np.zeros(0, np.int64)) if found is None else (found[0], _flat(found[1], row, column))
-    index = column + base[p.source] if p.source in base else column
+    among = base.get(p.source)
     return Part(
         name=name,
         target_cells=c,
@@ -97,17 +101,18 @@ def _part(
         target=row,
         wanted=wanted,
         hw=made.hw,
-        clipped=made.clipped,
+        clipped=made.over,
         scale=scale,
         node=node,
         weight=weight,
         projection=Projection(
             source=numbers.get(p.source, EXTERNAL),
             target=numbers[c.name],
-            source_index=index,
+            source_index=column + (among[0] if among else 0),
             target_index=row,
             weight=made.hw,
             copies=copies,
+            among=among,
         ),
     )
 

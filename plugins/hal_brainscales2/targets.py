@@ -14,6 +14,7 @@ from hal_brainscales2.cells import Cells
 from hal_brainscales2.config import BrainScaleS2Config, TargetsConfig
 from hal_brainscales2.options import MapOptions
 from hal_brainscales2.refractory import Refractory
+from hal_brainscales2.scale import SLACK
 
 Floats = NDArray[np.float64]
 
@@ -32,8 +33,6 @@ STANDARD: Final = {
 DAC_BIAS: Final = (30, 1022)
 CHOSEN: Final = ("leak", "reset", "threshold", "i_synin_gm", "membrane_capacitance")
 """Targets that are options; those of time are told by the names of the model."""
-_SLACK: Final = 1e-6
-"""Relative: rounding of a target at the end of its range."""
 
 
 def targets(cells: Sequence[Cells], options: MapOptions, speedup: float, made: Refractory) -> TargetsConfig:
@@ -83,16 +82,17 @@ def outside(config: BrainScaleS2Config, fields: Iterable[str] = STANDARD) -> Ite
         values = np.asarray(getattr(config.targets, field), np.float64)
         if field == "threshold":
             values = np.where(config.targets.comparator, values, low)
-        beyond = np.maximum(low * (1 - _SLACK) - values, values - high * (1 + _SLACK))
+        beyond = np.maximum(low * (1 - SLACK) - values, values - high * (1 + SLACK))
         count = int((beyond > 0).sum())
         if count:
             k = int(np.argmax(beyond))
             run = config.populations[int(np.searchsorted(starts, k, side="right")) - 1]
-            yield _note(run.name, f"targets.{field}", float(values[k]), f"{low:g}..{high:g} {unit}".strip(), count)
+            limit = f"{low:g}..{high:g} {unit}".strip() + f" ({count} neuron{'s' if count > 1 else ''})"
+            yield _note(run.name, f"targets.{field}", float(values[k]), limit)
     if not DAC_BIAS[0] <= config.synapse_dac_bias <= DAC_BIAS[1]:
-        yield _note("", "synapse_dac_bias", config.synapse_dac_bias, f"{DAC_BIAS[0]}..{DAC_BIAS[1]}", 1)
+        yield _note("", "synapse_dac_bias", config.synapse_dac_bias, f"{DAC_BIAS[0]}..{DAC_BIAS[1]}")
 
 
-def _note(node: str, field: str, value: float, limit: str, count: int) -> Finding:
-    reason = f"outside the standard range of a calibration, {limit} ({count} neurons): expect imperfect results"
+def _note(node: str, field: str, value: float, limit: str) -> Finding:
+    reason = f"outside the standard range of a calibration, {limit}: expect imperfect results"
     return Finding(level="note", node=node, field=field, reason=reason, wanted=value)

@@ -22,19 +22,22 @@ SHORTEST_REFRACTORY: Final = 40e-9
 
 
 def speedup(reader: Reader, options: MapOptions, kept: float | None) -> float:
-    """As kept, as given, or chosen; what it leaves outside the chip's ranges is told."""
+    """As given, as kept, or chosen; what it leaves outside the chip's ranges is told."""
     cells, notes = reader.cells, reader.notes
     tau_mem, tau_syn = (np.concatenate([getattr(c, name) for c in cells]) for name in ("tau_mem", "tau_syn"))
-    made = kept or options.speedup or scale.choose(tau_mem, tau_syn)
-    for excess in scale.excesses(tau_mem, tau_syn, made):
-        taus = {"tau_mem": "tau_mem", "tau_syn": "tau_syn"}[excess.field]
-        name = next(c.name for c in cells if np.isclose(getattr(c, taus) / made, excess.value).any())
-        wanted, limit = f"{excess.value:.3g} s on the chip", f"{excess.least:.3g}..{excess.largest:.3g} s"
-        if excess.possible:
-            notes.say("changed", name, taus, "outside the standard range of a calibration", wanted, limit)
-        else:
-            hint = "another speedup, or time constants that lie closer together"
-            notes.refuse(name, taus, "no calibration reaches it", wanted, limit, hint)
+    made = options.speedup or kept or scale.choose(tau_mem, tau_syn)
+    if not scale.LIMITS[0] <= made <= scale.LIMITS[1]:
+        limit = f"{scale.LIMITS[0]:g}..{scale.LIMITS[1]:g}"
+        notes.refuse("", "speedup", "no speedup within its range makes time constants the chip's", made, limit)
+    for c in cells:
+        for excess in scale.excesses(c.tau_mem, c.tau_syn, made):
+            wanted, limit = f"{excess.value:.3g} s on the chip", f"{excess.least:.3g}..{excess.largest:.3g} s"
+            if excess.possible:
+                reason = "outside the standard range of a calibration"
+                notes.say("changed", c.name, excess.field, reason, wanted, limit)
+            else:
+                hint = "another speedup, or time constants that lie closer together"
+                notes.refuse(c.name, excess.field, "no calibration reaches it", wanted, limit, hint)
     dt_ns = reader.dt_ns
     if dt_ns is not None and dt_ns / made < CYCLE_NS:
         reason = f"at a speedup of {made:g} a step is less than the {CYCLE_NS} ns of the chip's time stamps"
@@ -61,7 +64,10 @@ def periods(cells: list[Cells], speedup: float, notes: Notes) -> Refractory:
         if (off > 0.05 * np.maximum(c.refractory, SHORTEST_REFRACTORY * speedup)).any():
             k = int(np.argmax(off))
             wanted, realised = f"{c.refractory[k]:.3g} s", f"{made.time_s[mine][k] * speedup:.3g} s"
-            notes.say("changed", c.name, "refractory_s", "periods are whole cycles of two clocks", wanted, realised)
+            reason = "periods are whole cycles of two clocks"
+            if c.refractory[k] < SHORTEST_REFRACTORY * speedup:
+                reason = f"a neuron pauses after a spike, {SHORTEST_REFRACTORY:g} s of the chip at least"
+            notes.say("changed", c.name, "refractory_s", reason, wanted, realised, hint="option refractory_s sets it")
     return made
 
 

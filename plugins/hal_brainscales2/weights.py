@@ -22,12 +22,17 @@ ROUNDINGS: tuple[Rounding, ...] = ("even", "away")
 class Quantised:
     """hw: integers in the shape of the weights.
 
-    clipped: how many would be other integers without the limit; zeroed: how many others than 0 became 0.
+    over: which would be other integers without the limit, clipped: how many; zeroed: how many others than 0 became 0.
     """
 
     hw: Ints
-    clipped: int
+    over: NDArray[np.bool_]
     zeroed: int
+
+    @property
+    def clipped(self) -> int:
+        """How many are at the limit that would lie beyond it."""
+        return int(np.count_nonzero(self.over))
 
 
 @attrs.frozen(eq=False)
@@ -77,9 +82,9 @@ def quantise(weights: ArrayLike, scale: float, rounding: Rounding = "even", copi
     limit = values.dtype.type(MAX_WEIGHT * copies)
     scaled = values * values.dtype.type(scale)
     hw = _rounded(np.clip(scaled, -limit, limit), rounding)
-    clipped = int(np.count_nonzero(np.abs(_rounded(scaled, rounding)) > limit))
+    over = np.abs(_rounded(scaled, rounding)) > limit
     hw = np.clip(hw, -limit, limit).astype(np.int64)
-    return Quantised(hw, clipped, int(np.count_nonzero((hw == 0) & (values != 0))))
+    return Quantised(hw, over, int(np.count_nonzero((hw == 0) & (values != 0))))
 
 
 def _rounded(values: Any, rounding: Rounding) -> Any:

@@ -226,7 +226,8 @@ def realised(
         out[c.name, "v_min"] = v_reset.reshape(node.v_threshold.shape)
         drive = np.where(c.drive > 0, np.array([core.drive for core in settled.cores])[of], 0.0)
         # a bias adds up over the time constants that are realised
-        again = response(node, model.semantics, model.semantics.dt_ns, options.synapse_s).steady / answer.steady
+        before = response(node, model.semantics, model.semantics.dt_ns, options.synapse_s).steady
+        again = np.divide(before, answer.steady, out=np.ones_like(before), where=answer.steady != 0)
         _drives(c, node, drive / np.where(c.drive > 0, c.drive, 1.0), again, out)
         start += c.size
     area = np.sign(found.area) * settled.areas
@@ -234,7 +235,9 @@ def realised(
     sums: dict[str, tuple[Any, Float, Ints]] = {}
     for label in found.labels:
         target = found.target[label.rows] - starts[label.target]
-        values = area[label.rows] / per_weight[label.target][target]
+        unit = per_weight[label.target][target]
+        # a neuron whose input is multiplied by 0 has no use for any weight
+        values = np.divide(area[label.rows], unit, out=np.zeros_like(unit), where=unit != 0)
         node, total, count = sums.setdefault(
             label.node.name, (label.node, np.zeros(label.node.weight.size), np.zeros(label.node.weight.size, np.int64))
         )

@@ -16,6 +16,9 @@ from hal import cli
 from hal.capabilities import VOCABULARY
 from hal.config import to_json
 from hal.semantics import PROFILES, Semantics
+from hal_brainscales2.options import MapOptions, OpenOptions
+from hal_brainscales2.plugin import SPEC
+from hal_brainscales2.silicon import resolved
 from hal_dynapcnn import chips
 from hal_dynapcnn.options import SpeckMapOptions, SpeckOpenOptions
 from hal_dynapse2.options import Dynapse2MapOptions, Dynapse2OpenOptions, Dynapse2Profile
@@ -113,13 +116,9 @@ def test_the_loihi_page_has_the_agreement_that_comes_out() -> None:
     assert lines == 5
 
 
-def test_the_dynapse2_page_shows_what_comes_out(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def printed_as_shown(page: str, capsys: pytest.CaptureFixture[str]) -> int:
     """Commands and code run one after the other; every line of a text block is in what the block before it printed."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "110")
-    text = (ROOT / "docs" / "chips" / "dynapse2.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "chips" / page).read_text(encoding="utf-8")
     printed, names, shown = "", dict[str, object](), 0
     for kind, block in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL):
         if kind == "text":
@@ -129,17 +128,35 @@ def test_the_dynapse2_page_shows_what_comes_out(
                 shown += 1
             continue
         capsys.readouterr()
+        here = block.replace("tests/golden", str(ROOT / "tests" / "golden"))
         if kind == "sh":
-            for command in block.replace("tests/golden", str(ROOT / "tests" / "golden")).splitlines():
+            for command in here.splitlines():
                 program, *arguments = command.split()
                 assert (program, cli.run(arguments)) == ("hal", 0), command
         else:
             assert kind == "python"
-            exec(block, names)
+            exec(here, names)
         printed = capsys.readouterr().out
-    assert shown > 10
-    mapping, back = (hal.read_mapping(tmp_path / f"{name}.mapping") for name in ("outputs", "back"))
+    return shown
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty folder to be in, and a terminal of one width."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "110")
+    return tmp_path
+
+
+def test_the_dynapse2_page_shows_what_comes_out(capsys: pytest.CaptureFixture[str], elsewhere: Path) -> None:
+    assert printed_as_shown("dynapse2.md", capsys) > 10
+    mapping, back = (hal.read_mapping(elsewhere / f"{name}.mapping") for name in ("outputs", "back"))
     assert to_json(back.config) == to_json(mapping.config)
+
+
+def test_the_brainscales2_page_shows_what_comes_out(capsys: pytest.CaptureFixture[str], elsewhere: Path) -> None:
+    assert printed_as_shown("brainscales2.md", capsys) > 30
+    assert (elsewhere / "yinyang.mapping").exists()
 
 
 def test_options_named_in_the_dynapse2_page_exist_and_all_are_named() -> None:
@@ -155,6 +172,36 @@ def test_options_named_in_the_dynapse2_page_exist_and_all_are_named() -> None:
     for field in attrs.fields(Dynapse2Profile):
         if field.name.startswith("denied"):
             assert f"`{field.name}`" in text, field.name
+
+
+def test_options_named_in_the_brainscales2_page_exist_and_all_are_named() -> None:
+    text = (ROOT / "docs" / "chips" / "brainscales2.md").read_text(encoding="utf-8")
+    options = {field.name for cls in (MapOptions, OpenOptions) for field in attrs.fields(cls)}
+    named = {name for code in re.findall(r"`([^`\n]+)`", text) for name in re.findall(r"(?:^|, )([a-z_]+)=", code)}
+    assert named
+    assert named <= options | {"kind", "current_gain"}, named - options  # of hal.open, of Semantics
+    for name in options:
+        assert f"| `{name}` |" in text, name
+    for word in MapOptions.approximations:
+        assert f"`{word}`" in text, word
+    for observable in SPEC.observables:
+        assert re.search(rf"^\| `?{observable.variable}`? \|", text, re.M), observable.variable
+
+
+def test_the_brainscales2_page_has_the_defaults_there_are() -> None:
+    text = (ROOT / "docs" / "chips" / "brainscales2.md").read_text(encoding="utf-8")
+    for name in ("leak", "threshold", "i_synin_gm", "synapse_dac_bias", "membrane_capacitance", "rounding", "readout"):
+        (shown,) = re.findall(rf"^\| `{name}` \| (.+?) \|", text, re.M)
+        default = getattr(MapOptions(), name)
+        assert shown == (f"`{default}`" if isinstance(default, str) else f"{default:g}"), name
+    presets, words = ("ideal", "chip", "mock"), {"true": True, "false": False, "none": None}
+    made = [attrs.asdict(resolved(OpenOptions(preset=preset))) for preset in presets]
+    assert f"| open option | {' | '.join(f'`{preset}`' for preset in presets)} |" in text
+    for name in made[0]:
+        if name != "preset":
+            (shown,) = re.findall(rf"^\| `{name}` \| (.+?) \| (.+?) \| (.+?) \|", text, re.M)
+            for word, values in zip(shown, made, strict=True):
+                assert (words[word] if word in words else float(word)) == values[name], name
 
 
 def test_every_capability_has_its_sentence() -> None:

@@ -161,6 +161,17 @@ def test_codes_by_hand_are_told_as_such_and_not_as_weakness(net: Any, chip: Any)
     assert not chip.map(net.layer([[0.1, 0.2]])).fit.changed
 
 
+@pytest.mark.parametrize("values", [{"r": [0.0, 1.0]}, {"w_in": 0.0}])
+def test_weights_that_their_neuron_multiplies_by_0_are_losses(net: Any, chip: Any, values: Any) -> None:
+    semantics = {"gain": "r", "current_gain": "r"}
+    made = net(1, **semantics).dense("fc", "in", [[0.5], [0.4]], 0.01).fire("n", "fc", **values).out("n")
+    mapping = chip.map(made)
+    dead = {0} if "r" in values else {0, 1}
+    assert set(_losses(mapping, "fc")) == dead
+    assert set(np.flatnonzero(mapping.realised["fc", "weight"] == 0).tolist()) == dead
+    assert all(np.isfinite(made).all() for made in mapping.realised.values())
+
+
 def test_exponential_neurons_are_a_change_of_the_rule(net: Any, chip: Any) -> None:
     found = chip.finding(net.layer([[0.5]]), "changed", "n", "rule", exponential=True)
     assert (found.wanted, found.realised) == ("at the threshold", "exponential")
