@@ -61,7 +61,7 @@ def test_presets_say_what_their_options_are(cuba: Any, mapping: Any, preset: str
     with cuba.open(mapping, preset) as device:
         made = attrs.asdict(device.options)
     expected = {
-        "preset": preset, "stamps": silicon, "offset_s": noise, "jitter_s": noise, "spread": 0.0, "adc": silicon,
+        "preset": preset, "stamps": silicon, "offset_s": noise, "jitter_s": noise, "adc": silicon,
         "clipping": silicon, "saturation": None, "link_event_s": 8e-9 if silicon else 0.0, "link_capacity": 1024,
         "chip_seed": 0,
     }  # fmt: skip
@@ -88,7 +88,6 @@ def test_an_option_that_is_given_is_not_the_preset_s(cuba: Any, mapping: Any) ->
         ({"preset": "silicon"}, "preset"),
         ({"offset_s": 2e-5}, "offset_s"),
         ({"jitter_s": -1e-9}, "jitter_s"),
-        ({"spread": 0.6}, "spread"),
         ({"link_event_s": -1.0}, "link_event_s"),
         ({"link_capacity": 0}, "link_capacity"),
         ({"chip_seed": -1}, "chip_seed"),
@@ -203,14 +202,6 @@ def test_an_adc_does_nothing_to_spikes(cuba: Any, mapping: Any) -> None:
     assert off.spikes["n0"].tobytes() == on.spikes["n0"].tobytes()
     values = [recording.traces["n0", "v_cadc"].values for recording in (off, on)]
     assert 0 < abs(values[0] - values[1]).max() <= 0.5 / 70 + 1e-12
-
-
-def test_an_individual_has_its_spread_and_noise_has_none_of_it(cuba: Any, mapping: Any) -> None:
-    same = [run(cuba, mapping, spread=0.1, chip_seed=1, seed=seed) for seed in (0, 1)]
-    other = run(cuba, mapping, spread=0.1, chip_seed=2)
-    assert told(same[0]) == told(same[1])
-    assert told(same[0]) != told(other)
-    assert told(run(cuba, mapping, chip_seed=1)) == told(run(cuba, mapping, chip_seed=2))
 
 
 # --- pieces -----------------------------------------------------------------------------------------------------------
