@@ -183,6 +183,19 @@ def test_a_batch_loses_on_the_link_what_the_loop_loses(
         assert (len(run["intervals"]) > 0) is (sum(run["dropped"]) > 0)
 
 
+def test_events_of_one_time_take_the_link_in_the_order_of_their_channels(
+    cuba: Any, mapping: Any, at_once: list[bool]
+) -> None:
+    column = [hal.events([0] * 6 + [2_000] * 3, [2, 0, 1, 0, 2, 0, 1, 2, 0])]
+    mixed = same(cuba, mapping, "ideal", column, link_event_s=1e-6)
+    in_order = same(cuba, mapping, "ideal", [np.sort(column[0], order=["t", "index"])], link_event_s=1e-6)
+    assert at_once == [True, True]
+    for run in (*mixed, *in_order):
+        run.pop("in")
+    assert mixed == in_order
+    assert len(mixed[0]["n0"]) > 3
+
+
 @pytest.mark.parametrize("capacity", [1, 7, 8, 9, 10])
 def test_a_batch_loses_spikes_on_the_link_where_the_loop_does(cuba: Any, capacity: int, at_once: list[bool]) -> None:
     mapping = cuba.map(np.full((10, 3), 6.0), record=["n0", *PER_SPIKE], options={"refractory_s": {"n0": 30e-6}})

@@ -261,17 +261,39 @@ def test_samples_are_every_so_often_over_many_runs(cuba: Any, speedup: float) ->
         np.testing.assert_array_equal(times, np.arange(120) * every_ns)
 
 
+@pytest.mark.parametrize(
+    ("preset", "options"),
+    [
+        ("mock", {"link_capacity": 7, "link_event_s": 4e-8}),
+        ("chip", {"offset_s": -2e-6}),
+        ("chip", {"jitter_s": 1e-6}),
+        ("mock", {"offset_s": 1e-6, "jitter_s": 3e-7}),
+    ],
+    ids=str,
+)
 def test_what_is_answered_does_not_depend_on_the_pieces_that_the_clock_on_the_wall_makes(
-    cuba: Any, mapping: Any, monkeypatch: pytest.MonkeyPatch
+    cuba: Any, mapping: Any, monkeypatch: pytest.MonkeyPatch, preset: str, options: dict[str, Any]
 ) -> None:
     events = hal.events(np.sort(np.arange(6_000) % 2_000 * 25), np.arange(6_000) % 3)
     answers = []
-    for first in (module.FIRST_PIECE, 700, 64):
-        monkeypatch.setattr(module, "FIRST_PIECE", first)
-        with cuba.open(mapping, "mock", link_capacity=7, link_event_s=4e-8) as device:
-            answers.append(told(device.run({"in": events}, END)))
+    for size in (END, 7_000, 333):
+
+        class Even:
+            def __init__(self, *_: Any, length: int = size, **__: Any) -> None:
+                self.length = length
+
+            def pieces(self, duration_ns: int) -> Any:
+                for start in range(0, duration_ns, self.length):
+                    yield start, min(self.length, duration_ns - start)
+
+        monkeypatch.setattr(module, "Pace", Even)
+        with cuba.open(mapping, preset, **options) as device:
+            recording = device.run({"in": events}, END)
+        answers.append(told(recording))
+        assert (np.diff(recording.spikes["n0"]["t"]) >= 0).all()
+        assert recording.spikes["n0"].size > 100
     assert answers[0] == answers[1] == answers[2]
-    assert len(answers[0]["intervals"]) > 0
+    assert (len(answers[0]["intervals"]) > 0) is ("link_capacity" in options)
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------
@@ -285,6 +307,15 @@ def test_events_that_find_the_link_full_are_counted_and_told_from_when_to_when(c
     assert recording.stats["dropped"].tolist() == [2 + 1, 0]
     assert recording.stats["synops"].sum() == 2 * (len(burst) - 3)
     assert recording.intervals.tolist() == [("dropped", 0, 80, 800)]
+
+
+def test_losses_of_a_later_run_are_told_from_its_own_start(cuba: Any, mapping: Any) -> None:
+    with cuba.open(mapping, "chip", link_capacity=1) as device:
+        first = device.run({}, 20_000)
+        second = device.run({"in": hal.events([400] * 4 + [4_000] * 3, [0] * 7)}, 20_000)
+    assert first.intervals.size == 0
+    assert second.intervals.tolist() == [("dropped", 0, 400, 4_000)]
+    assert second.stats["dropped"].tolist() == [3, 0]
 
 
 def test_spikes_that_find_the_link_full_are_counted_and_told_from_when_to_when(cuba: Any) -> None:

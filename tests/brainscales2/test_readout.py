@@ -290,3 +290,29 @@ def test_stamps_lie_within_the_run_and_on_the_grid(
     if grid:
         assert at == start or abs(np.rint(at / quantum) * quantum - at) < 1 + at * 1e-15
     assert made.stamps(np.array([t]), start, length)[0] <= length - 1
+
+
+def test_a_time_on_the_grid_keeps_its_stamp(cuba: Any, one: Any) -> None:
+    """Seconds are binary fractions, which most ns are not."""
+    ns = np.random.default_rng(0).integers(0, 10**9, 20_000)
+    for grid, at in ((True, ns * 8), (False, ns)):
+        for speedup in (1, 1000):
+            made = Readout(attrs.evolve(one, speedup=float(speedup)), cuba.open(one, stamps=grid).options)
+            read = at * 1e-9 / (1 if grid else speedup)
+            np.testing.assert_array_equal(made.stamps(read, 0, 10**15), at * (speedup if grid else 1))
+
+
+class Loud:
+    """Noise that is as far off as noise can be."""
+
+    def standard_normal(self, size: int) -> Any:
+        return np.where(np.arange(size) % 2, 9.0, -9.0)
+
+
+def test_jitter_ends_at_five_standard_deviations(cuba: Any, one: Any) -> None:
+    made = Readout(one, cuba.open(one, jitter_s=1e-7, offset_s=3e-7).options)
+    noise: Any = Loud()
+    np.testing.assert_allclose(made.read(np.array([1e-3, 1e-3]), noise), [1e-3 - 2e-7, 1e-3 + 8e-7], rtol=1e-12)
+    assert made.late_s == pytest.approx(5e-7)
+    early = Readout(one, cuba.open(one, jitter_s=1e-7, offset_s=-3e-7).options)
+    assert early.late_s == pytest.approx(8e-7)
