@@ -22,15 +22,15 @@ from hal_emulators.cuba import Network, Neurons, Synapses
 Floats = NDArray[np.float64]
 
 _SILICON: Final[dict[str, Any]] = {
-    "stamps": True, "adc": True, "clipping": True, "spread": 0.0, "link_event_s": 8e-9,
+    "stamps": True, "adc": True, "spread": 0.0, "link_event_s": 8e-9,
 }  # fmt: skip
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "ideal": {
         **dict.fromkeys(("stamps", "adc", "clipping"), False),
         **dict.fromkeys(("offset_s", "jitter_s", "spread", "link_event_s"), 0.0),
     },
-    "chip": {"offset_s": 0.0, "jitter_s": 0.0, **_SILICON},
-    "mock": {"offset_s": 1e-7, "jitter_s": 1e-7, **_SILICON},
+    "chip": {"offset_s": 0.0, "jitter_s": 0.0, "clipping": False, **_SILICON},
+    "mock": {"offset_s": 1e-7, "jitter_s": 1e-7, "clipping": True, **_SILICON},
 }
 
 
