@@ -118,7 +118,9 @@ class OpenOptions(config.OpenOptions):
         None, doc="membranes are read in the steps and the range of their ADC; chip and mock: yes"
     )
     clipping: bool | None = setting(
-        None, doc="membranes stay within 30..210 CADC LSB (inferred from calix constants); chip and mock: yes"
+        None,
+        doc="membranes stay within 30..210 CADC LSB (inferred from calix constants), or as far as leak, reset and "
+        "threshold if these lie outside; mock: yes",
     )
     saturation: float | None = setting(
         None,

@@ -25,15 +25,16 @@ from hal_emulators.cuba import Network, Neurons, Synapses
 Floats = NDArray[np.float64]
 
 _SILICON: Final[dict[str, Any]] = {
-    "stamps": True, "adc": True, "clipping": True, "mismatch": 0.0, "link_event_s": 8e-9,
+    "stamps": True, "adc": True, "mismatch": 0.0, "chip_seed": 0, "link_event_s": 8e-9,
 }  # fmt: skip
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "ideal": {
         **dict.fromkeys(("stamps", "adc", "clipping"), False),
         **dict.fromkeys(("offset_s", "jitter_s", "mismatch", "link_event_s"), 0.0),
+        "chip_seed": 0,
     },
-    "chip": {"offset_s": 0.0, "jitter_s": 0.0, **_SILICON},
-    "mock": {"offset_s": 1e-7, "jitter_s": 1e-7, **_SILICON},
+    "chip": {"offset_s": 0.0, "jitter_s": 0.0, "clipping": False, **_SILICON},
+    "mock": {"offset_s": 1e-7, "jitter_s": 1e-7, "clipping": True, **_SILICON},
 }
 
 
@@ -142,7 +143,7 @@ def network(config: BrainScaleS2Config, options: OpenOptions) -> Network:
         v_reset=reset,
         t_ref=period,
         t_holdoff=free,
-        **_bounds(config, options, leak, reset),
+        **_bounds(config, options, leak, reset, threshold),
     )
     found = heard(config)
     order = np.lexsort((found.target, found.source))
@@ -153,16 +154,16 @@ def network(config: BrainScaleS2Config, options: OpenOptions) -> Network:
     return Network(neurons, Synapses(ptr=ptr, target=target, weight=weight))
 
 
-def _bounds(config: BrainScaleS2Config, options: OpenOptions, leak: Floats, reset: Floats) -> dict[str, Any]:
-    """Of membranes, where the CADC's reliable range is taken for that of the circuits; and of currents."""
+def _bounds(config: BrainScaleS2Config, options: OpenOptions, *own: Floats) -> dict[str, Any]:
+    """Of membranes, where the CADC's reliable range is taken for that of the circuits; and of currents.
+
+    own: leak, reset and threshold. Membranes go as far as these all the same: standard thresholds go up to 220.
+    """
     found: dict[str, Any] = {}
     targets = config.targets
     if options.clipping:
         low, high = ((limit - targets.leak) / (targets.threshold - targets.leak) for limit in CADC_RELIABLE)
-        found = {
-            "v_low": np.minimum(low, np.minimum(reset, leak)),
-            "v_high": np.maximum(high, np.maximum(reset, leak)),
-        }
+        found = {"v_low": np.minimum.reduce([low, *own[:2]]), "v_high": np.maximum.reduce([high, *own])}
     if options.saturation is not None:
         found["i_max"] = np.full(config.size, options.saturation)
     return found
