@@ -1,7 +1,7 @@
 """The registers and targets of BrainScaleS-2, in arrays.
 
 Where the vendor has a formula (refractory clocks, routing, weights) there are registers. Analog parameters have none:
-they are found by a search on the chip, so what is kept of them is the target of that search.
+they are found by a search on the chip, so what is kept of them is the target of that search, and the codes it found.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from hal_brainscales2.limits import (
     HEMISPHERES,
     LABEL_BITS,
     LABELS,
+    MADC_SIGNALS,
+    MAX_CAPMEM,
     MAX_HOLDOFF_CODE,
     MAX_WEIGHT,
     OUTPUT_SHIFT,
@@ -94,10 +96,11 @@ class CircuitsConfig:
     def rules(self) -> Iterator[Problem]:
         """One neuron each, in order, and no circuit twice."""
         yield from equal_lengths(self, "circuit")
-        if np.unique(self.circuit).size != self.circuit.size:
-            yield Problem("no circuit twice", "circuit", self.circuit.size, np.unique(self.circuit).size)
-        if self.neuron.size and not np.array_equal(np.unique(self.neuron), np.arange(int(self.neuron.max()) + 1)):
-            yield Problem("every neuron has circuits", "neuron", value=np.unique(self.neuron).size)
+        again, count = np.unique(self.circuit, return_counts=True)
+        for at in again[count > 1].tolist():
+            yield Problem("no circuit twice", "circuit", at, f"one of 0..{CIRCUITS - 1} each")
+        for neuron in np.setdiff1d(np.arange(int(self.neuron.max(initial=0))), self.neuron)[:1].tolist():
+            yield Problem("every neuron has circuits", "neuron", neuron, "1 circuit or more")
         if (np.diff(self.neuron.astype(np.int64)) < 0).any():
             yield Problem("by neuron", "neuron", limit="non-decreasing")
         if self.circuit.shape == self.neuron.shape:
@@ -132,7 +135,33 @@ class TargetsConfig:
         yield from equal_lengths(self, "leak")
         if self.leak.shape == self.threshold.shape and (self.threshold <= self.leak).any():
             k = int(np.argmax(self.threshold <= self.leak))
-            yield Problem("must lie above the leak", f"threshold[{k}]", self.threshold[k], f"> {self.leak[k]}")
+            yield Problem("must lie above the leak", f"threshold[{k}]", float(self.threshold[k]), f"> {self.leak[k]}")
+
+
+@attrs.frozen(kw_only=True)
+class CodesConfig:
+    """Codes of analog cells, as a calibration found them: (n,) each, by neuron, or by circuit in a profile.
+
+    None at all: those that a nominal circuit takes for the targets (`analog.nominal`). A neuron of several circuits has
+    those of its first. `analog` says what circuits make of them.
+    """
+
+    leak: Ints = _each("uint16", "of the resting potential", MAX_CAPMEM)
+    reset: Ints = _each("uint16", "of the potential after a spike", MAX_CAPMEM)
+    threshold: Ints = _each("uint16", "of the threshold", MAX_CAPMEM)
+    tau_mem: Ints = _each("uint16", "bias of the leak: the larger, the shorter", MAX_CAPMEM)
+    tau_syn: Ints = _each("uint16", "bias of synaptic inputs: the larger, the shorter", MAX_CAPMEM)
+    gm: Ints = _each("uint16", "strength of synaptic inputs", MAX_CAPMEM)
+    long_mem: NDArray[np.bool_] = array("bool", (None,), doc="tau_mem is 8 times longer", factory=_zeros("bool", 0))
+    long_syn: NDArray[np.bool_] = array("bool", (None,), doc="tau_syn is 8 times longer", factory=_zeros("bool", 0))
+
+    def rules(self) -> Iterator[Problem]:
+        """One value each."""
+        yield from equal_lengths(self, "leak")
+
+    def of(self, circuits: Ints) -> CodesConfig:
+        """Those of some rows."""
+        return CodesConfig(**{field.name: getattr(self, field.name)[circuits] for field in attrs.fields(CodesConfig)})
 
 
 @attrs.frozen(kw_only=True)
@@ -242,6 +271,7 @@ class BrainScaleS2Config:
     circuits: CircuitsConfig = setting(doc="circuits in use", factory=CircuitsConfig)
     neuron_label: Ints = _each("uint16", "14 bits that a neuron's event carries", 2**14 - 1)
     targets: TargetsConfig = setting(doc="of the calibration", factory=TargetsConfig)
+    codes: CodesConfig = setting(doc="what a calibration found for them", factory=CodesConfig)
     refractory: RefractoryConfig = setting(doc="refractory periods", factory=RefractoryConfig)
     routing: RoutingConfig = setting(doc="crossbar, drivers, rows, synapses", factory=RoutingConfig)
     host: HostConfig = setting(doc="the host's events", factory=HostConfig)
@@ -273,6 +303,7 @@ class BrainScaleS2Config:
         for where, size in (
             ("circuits.neuron", neurons),
             ("targets.leak", self.targets.leak.size),
+            ("codes.leak", self.codes.leak.size or n),
             ("refractory.counter", self.refractory.counter.size),
             ("unit", self.unit.size),
             ("rest", self.rest.size),
@@ -282,8 +313,10 @@ class BrainScaleS2Config:
         yield from self._labels()
         if self.host.channel.size and int(self.host.channel.max()) >= self.n_inputs:
             yield Problem("no such channel", "host.channel", int(self.host.channel.max()), f"0..{self.n_inputs - 1}")
-        if len(self.madc) > 2 or any(neuron >= n for neuron in self.madc):
-            yield Problem("at most two neurons there are", "madc", value=self.madc, limit=f"0..{n - 1}")
+        if len(self.madc) > MADC_SIGNALS:
+            yield Problem("more than the fast ADC sees at once", "madc", len(self.madc), MADC_SIGNALS)
+        for neuron in [neuron for neuron in self.madc if neuron >= n]:
+            yield Problem("no such neuron", "madc", neuron, f"0..{n - 1}")
         if self.cadc.size and int(self.cadc.max()) >= n:
             yield Problem("no such neuron", "cadc", int(self.cadc.max()), f"0..{n - 1}")
         ends = 0
