@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         SemanticsWarning as SemanticsWarning,
         read_model as read_model,
     )
+    from hal.profiles import calibrate as calibrate, read_profile as read_profile, save_profile as save_profile
     from hal.recorder import ArrowRecorder as ArrowRecorder, MemoryRecorder as MemoryRecorder, Recorder as Recorder
     from hal.recording import (
         BatchRecording as BatchRecording,
@@ -96,6 +97,7 @@ _NAMES: Final = {
     "hal.mapper": ("Mapper", "Plan"),
     "hal.mapping": ("Fate", "Losses", "Mapping", "Placement", "read_mapping"),
     "hal.model": ("Model", "Projection", "SemanticsWarning", "read_model"),
+    "hal.profiles": ("calibrate", "read_profile", "save_profile"),
     "hal.recorder": ("ArrowRecorder", "MemoryRecorder", "Recorder"),
     "hal.recording": ("BatchRecording", "Recording", "read_recording"),
     "hal.registry": ("devices", "mapper", "open"),

@@ -19,7 +19,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -99,8 +99,14 @@ def hal_import(spec: DeviceSpec, path: Path, format: str) -> Any:  # noqa: A002
 
 
 @hookspec
-def hal_calibrate(spec: DeviceSpec, options: Any) -> Any:
-    """Measure one individual; an instance of `spec.profile`. Optional. Since 1.0."""
+def hal_calibrate(spec: DeviceSpec, options: Any, progress: Callable[[int, int, str], None]) -> Any:
+    """Measure one individual; an instance of `spec.profile`. Optional; goes with `spec.calibration`. Since 1.0.
+
+    options: an instance of `spec.calibration`, already checked. progress: to be called now and then with what is done,
+    of how much, and what is being done. For `hal calibrate` the profile has `before` and `after` (an array of each
+    parameter, one value per circuit), `failed` (per circuit, < 0 where all is well), `reasons` (circuit -> parameter),
+    `versions`, and `table()`: rows of parameter, aim, and mean_, sd_ and worst_ of before and after.
+    """
     raise NotImplementedError
 
 

@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -282,11 +283,12 @@ def call(name: str, hook: str, /, **arguments: Any) -> Any:
 
 
 def mapper(name: str, *, profile: Any = None) -> Mapper:
-    """The mapper of a device. profile: one individual, an instance of `spec(name).profile`."""
+    """The mapper of a device. profile: one individual, an instance of `spec(name).profile` or a file of one."""
     from hal.mapper import Mapper
 
     registry = current()
     plugin, device = registry.resolve(name)
+    profile = _read(device, profile)
     _raise(f"cannot make a mapper for {device.name}", _profile_problems(device, profile))
     made: Mapper = _expect(Mapper, registry, plugin, "hal_mapper", spec=device, profile=profile)
     return made
@@ -307,7 +309,7 @@ def open(  # noqa: A001
         name: name, alias, or name@distribution; `hal.devices()` lists names.
         kind: "emulator", or "hardware" where the family drives it.
         serial: which individual chip; None: any.
-        profile: what is known of that individual, an instance of `spec(name).profile`.
+        profile: what is known of that individual, an instance of `spec(name).profile` or a file of one.
         seed: of the noise of runs, an integer >= 0.
         open_options: fields of `spec(name).open_options`.
 
@@ -321,6 +323,7 @@ def open(  # noqa: A001
     registry = current()
     plugin, device = registry.resolve(name)
     _check_kind(device, kind)
+    profile = _read(device, profile)
     options, problems = _options(device, open_options)
     problems += _profile_problems(device, profile)
     if isinstance(seed, bool) or not hasattr(seed, "__index__") or operator.index(seed) < 0:
@@ -362,6 +365,15 @@ def _options(device: DeviceSpec, given: dict[str, Any]) -> tuple[Any, list[Probl
 def _valid(device: DeviceSpec) -> str:
     names = [field.name for field in attrs.fields(device.open_options) if field.init]
     return f"options of {device.name}: {', '.join(names) or 'none'}"
+
+
+def _read(device: DeviceSpec, profile: Any) -> Any:
+    """A profile out of its file, where the name of one is given."""
+    if not isinstance(profile, str | Path):
+        return profile
+    from hal.profiles import read_profile
+
+    return read_profile(profile, device)
 
 
 def _profile_problems(device: DeviceSpec, profile: Any) -> list[Problem]:

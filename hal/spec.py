@@ -79,6 +79,7 @@ class DeviceSpec:
     approximates: capability words the device lacks, each with the word of `MapOptions.approximate` by which a model
     that needs it is taken all the same; the mapper lists what it changes.
     imports: formats of vendors' tools that `hal.import_mapping` reads, for which the family has the hook `hal_import`.
+    calibration: class of the options of `hal.calibrate`, for which the family has the hook `hal_calibrate`.
     vendor: the package that drives the hardware, looked for by `hal.vendor` without importing it; empty without one.
     """
 
@@ -95,6 +96,7 @@ class DeviceSpec:
     map_options: type[MapOptions] = MapOptions
     open_options: type[OpenOptions] = OpenOptions
     profile: type | None = None
+    calibration: type | None = None
     ports: tuple[Port, ...] = ()
     placement_extras: tuple[Column, ...] = ()
     counters: tuple[Column, ...] = ()

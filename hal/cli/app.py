@@ -40,6 +40,9 @@ Words = Annotated[
 ]
 DropBatch = Annotated[bool, typer.Option("--drop-batch-axis", help="Drop batch axes an exporter left in the shapes.")]
 SeedNumber = Annotated[int, typer.Option("--seed", help="Of everything random.")]
+ProfilePath = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Of the individual chip; `hal calibrate` writes one.")
+]
 OutPath = Annotated[str | None, typer.Option("--out", "-o", metavar="FILE", help="Write the mapping.")]
 Text = str | None
 NONE: Final[list[str]] = []
@@ -92,7 +95,9 @@ def devices(
 @app.command()
 def info(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A device; see `hal devices`.")],
-    schema: Annotated[Text, typer.Option(metavar="map|open|config|profile", help="Print a JSON Schema.")] = None,
+    schema: Annotated[
+        Text, typer.Option(metavar="map|open|config|profile|calibration", help="Print a JSON Schema.")
+    ] = None,
     as_json: Json = False,
 ) -> Job:
     """Show what a device can do, its limits and its options."""
@@ -115,6 +120,7 @@ def check(
     rate_from: Annotated[
         Text, typer.Option(metavar="RECORDING", help="Rates as recorded; what --rate says comes first.")
     ] = None,
+    profile: ProfilePath = None,
     drop_batch_axis: DropBatch = False,
     as_json: Json = False,
 ) -> Job:
@@ -129,6 +135,7 @@ def check(
         option=option,
         approximate=approximate,
         drop_batch_axis=drop_batch_axis,
+        profile=profile,
     )
     return partial(fitting.check, given, rate, rate_from, as_json=as_json)
 
@@ -146,6 +153,7 @@ def map_(
     ] = NONE,
     seed: SeedNumber = 0,
     out: OutPath = None,
+    profile: ProfilePath = None,
     drop_batch_axis: DropBatch = False,
     as_json: Json = False,
 ) -> Job:
@@ -160,6 +168,7 @@ def map_(
         option=option,
         approximate=approximate,
         drop_batch_axis=drop_batch_axis,
+        profile=profile,
     )
     return partial(fitting.map_, given, seed=seed, record=record, out=out, as_json=as_json)
 
@@ -197,6 +206,7 @@ def run(
     approximate: Words = NONE,
     seed: SeedNumber = 0,
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Wall time after which to stop.")] = None,
+    profile: ProfilePath = None,
     drop_batch_axis: DropBatch = False,
     as_json: Json = False,
 ) -> Job:
@@ -211,6 +221,7 @@ def run(
         option=option,
         approximate=approximate,
         drop_batch_axis=drop_batch_axis,
+        profile=profile,
     )
     how = running.RunArguments(
         inputs=inputs,
@@ -274,6 +285,23 @@ def conform(
 
     asked = conforming.Asked(level=level, only=tuple(only or ()), report=report, compare=compare, expect=expect)
     return partial(conforming.conform, name, asked, as_json=as_json)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def calibrate(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A device; see `hal devices`.")],
+    out: Annotated[Text, typer.Option("--out", "-o", metavar="FILE", help="Write the profile.")] = None,
+    plot: Annotated[Text, typer.Option(metavar="FILE.png", help="Draw how far circuits are apart.")] = None,
+    as_json: Json = False,
+) -> Job:
+    """Measure one individual chip, and find what makes its circuits alike.
+
+    What it is calibrated for is said by the device's own options, --KEY VALUE: see `hal info NAME`.
+    """
+    from hal.cli import calibrating
+
+    return partial(calibrating.calibrate, name, list(context.args), out, plot, as_json=as_json)
 
 
 @app.command(name="new-plugin")

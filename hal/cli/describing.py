@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hal.device import DeviceSpec
     from hal.fit import Observable
 
-SCHEMAS: Final = ("map", "open", "config", "profile")
+SCHEMAS: Final = ("map", "open", "config", "profile", "calibration")
 MAX_LIMITS: Final = 12
 """Limits per place shown one by one."""
 
@@ -43,6 +43,8 @@ def info(name: str, schema: str | None, *, as_json: bool) -> int:
     )
     _approximations(page, spec.map_options)
     _options(page, "Options of the emulator (--open KEY=VALUE of hal run)", spec.open_options)
+    if spec.calibration is not None:
+        _options(page, f"Options of hal calibrate {name} (--KEY VALUE)", spec.calibration)
     return 0
 
 
@@ -51,10 +53,13 @@ def _class(spec: DeviceSpec, schema: str) -> type:
         near = get_close_matches(schema, SCHEMAS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise BadUsageError(f"--schema {schema}: there is no such schema", hint=f"{hint}one of {', '.join(SCHEMAS)}")
-    found = {"map": spec.map_options, "open": spec.open_options, "config": spec.config, "profile": spec.profile}[schema]
-    if found is None:
-        raise BadUsageError(f"--schema profile: {spec.name} has no profiles", hint="one of map, open, config")
-    return found
+    found: dict[str, type | None] = {"map": spec.map_options, "open": spec.open_options, "config": spec.config}
+    found |= {"profile": spec.profile, "calibration": spec.calibration}
+    made = found[schema]
+    if made is None:
+        lacks = "has no profiles" if schema == "profile" else "is not calibrated"
+        raise BadUsageError(f"--schema {schema}: {spec.name} {lacks}", hint="one of map, open, config")
+    return made
 
 
 def document(spec: DeviceSpec) -> dict[str, Any]:

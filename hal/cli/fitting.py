@@ -25,7 +25,7 @@ def check(given: resolve.ModelArguments, rate: Sequence[str], rate_from: str | N
     said = arguments.rates(rate)
     options = resolve.map_options(given, spec)
     model = resolve.model(given)
-    mapper = registry.mapper(spec.name)
+    mapper = registry.mapper(spec.name, profile=resolve.profile(given, spec))
     for node in said:
         resolve.known_node(node, model, "--rate")
     rates = ({} if rate_from is None else _measured(rate_from, model)) | said
@@ -76,7 +76,7 @@ def map_(given: resolve.ModelArguments, *, seed: int, record: Sequence[str], out
     options = resolve.map_options(given, spec)
     model = resolve.model(given)
     probes = resolve.probes(record, model)
-    mapper = registry.mapper(spec.name)
+    mapper = registry.mapper(spec.name, profile=resolve.profile(given, spec))
     try:
         mapping = mapper.map(model, options, record=probes, seed=seed)
     except DoesNotFitError as error:

@@ -16,7 +16,7 @@ from hal.cli.failures import BadUsageError, note, usage
 from hal.errors import PluginError
 
 if TYPE_CHECKING:
-    from hal.config import MapOptions
+    from hal.config import MapOptions, Profile
     from hal.device import DeviceSpec
     from hal.events import Probe
     from hal.mapping import Mapping
@@ -34,6 +34,7 @@ class ModelArguments:
     option: Sequence[str] = ()
     approximate: Sequence[str] = ()
     drop_batch_axis: bool = False
+    profile: str | None = None
 
     def given(self) -> list[str]:
         """The options that only a model can have."""
@@ -129,6 +130,17 @@ def map_options(given: ModelArguments, spec: DeviceSpec) -> MapOptions:
         values["approximate"] = frozenset(values.get("approximate", ())) | frozenset(allowed)
     with usage():
         return build(spec.map_options, values, f"--option: the map options of {spec.name} are")
+
+
+def profile(given: ModelArguments, spec: DeviceSpec) -> Profile | None:
+    """The profile of an individual, if one is named."""
+    from hal.profiles import read_profile
+
+    if given.profile is None:
+        return None
+    path = existing(given.profile, "--profile")
+    with usage():
+        return read_profile(path, spec)
 
 
 def open_options(given: Sequence[str], spec: DeviceSpec) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def run(given: resolve.ModelArguments, how: RunArguments, *, as_json: bool) -> i
     asked_ns = None if how.duration is None else arguments.time_ns(how.duration, "--duration", least=1)
     _check(how, asked_ns)
     mapping, spec = _mapping(given, how)
-    options = resolve.open_options(how.open_options, spec)
+    options = resolve.open_options(how.open_options, spec) | {"profile": resolve.profile(given, spec)}
     ports = (*mapping.inputs, *spec.ports)
     if how.recording is not None:
         feed = feeding.from_recording(how.recording, ports, mapping.step_ns)
@@ -99,7 +99,7 @@ def _mapping(given: resolve.ModelArguments, how: RunArguments) -> tuple[Mapping,
     options = resolve.map_options(given, spec)
     model = resolve.model(given)
     try:
-        return _map(registry.mapper(spec.name), model, options, how), spec
+        return _map(registry.mapper(spec.name, profile=resolve.profile(given, spec)), model, options, how), spec
     except DoesNotFitError as error:
         error.hint = f"hal check {given.model} --device {spec.name} shows what fits and what does not"
         raise

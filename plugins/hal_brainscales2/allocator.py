@@ -90,7 +90,7 @@ class _Asked:
 
 def _hopeless(network: Network, first: Allocation) -> bool:
     """No placement gives the chip more circuits, or a neuron of one circuit more rows."""
-    if sum(p.size * p.circuits for p in network.populations) > CIRCUITS:
+    if sum(p.size * p.circuits for p in network.populations) > CIRCUITS - len(network.denied):
         return True
     alone = all(population.circuits == 1 for population in network.populations)
     return alone and any(violation.resource == "fan_in" for violation in first.violations)
@@ -178,7 +178,8 @@ def _over(usage: Sequence[Usage]) -> Iterator[Violation]:
 
 
 def _circuits(network: Network) -> Iterator[Usage]:
-    yield Usage("circuits", "chip", sum(p.size * p.circuits for p in network.populations), CIRCUITS)
+    needed = sum(p.size * p.circuits for p in network.populations)
+    yield Usage("circuits", "chip", needed, CIRCUITS - len(network.denied))
 
 
 def _used(grouping: Grouping, network: Network, placement: Placement) -> Iterator[Usage]:

@@ -1,7 +1,7 @@
 """The registers and targets of BrainScaleS-2, in arrays.
 
 Where the vendor has a formula (refractory clocks, routing, weights) there are registers. Analog parameters have none:
-they are found by a search on the chip, so what is kept of them is the target of that search.
+they are found by a search on the chip, so what is kept of them is the target of that search, and the codes it found.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from hal_brainscales2.limits import (
     LABEL_BITS,
     LABELS,
     MADC_SIGNALS,
+    MAX_CAPMEM,
     MAX_HOLDOFF_CODE,
     MAX_WEIGHT,
     OUTPUT_SHIFT,
@@ -135,6 +136,32 @@ class TargetsConfig:
         if self.leak.shape == self.threshold.shape and (self.threshold <= self.leak).any():
             k = int(np.argmax(self.threshold <= self.leak))
             yield Problem("must lie above the leak", f"threshold[{k}]", float(self.threshold[k]), f"> {self.leak[k]}")
+
+
+@attrs.frozen(kw_only=True)
+class CodesConfig:
+    """Codes of analog cells, as a calibration found them: (n,) each, by neuron, or by circuit in a profile.
+
+    None at all: those that a nominal circuit takes for the targets (`analog.nominal`). A neuron of several circuits has
+    those of its first. `analog` says what circuits make of them.
+    """
+
+    leak: Ints = _each("uint16", "of the resting potential", MAX_CAPMEM)
+    reset: Ints = _each("uint16", "of the potential after a spike", MAX_CAPMEM)
+    threshold: Ints = _each("uint16", "of the threshold", MAX_CAPMEM)
+    tau_mem: Ints = _each("uint16", "bias of the leak: the larger, the shorter", MAX_CAPMEM)
+    tau_syn: Ints = _each("uint16", "bias of synaptic inputs: the larger, the shorter", MAX_CAPMEM)
+    gm: Ints = _each("uint16", "strength of synaptic inputs", MAX_CAPMEM)
+    long_mem: NDArray[np.bool_] = array("bool", (None,), doc="tau_mem is 8 times longer", factory=_zeros("bool", 0))
+    long_syn: NDArray[np.bool_] = array("bool", (None,), doc="tau_syn is 8 times longer", factory=_zeros("bool", 0))
+
+    def rules(self) -> Iterator[Problem]:
+        """One value each."""
+        yield from equal_lengths(self, "leak")
+
+    def of(self, circuits: Ints) -> CodesConfig:
+        """Those of some rows."""
+        return CodesConfig(**{field.name: getattr(self, field.name)[circuits] for field in attrs.fields(CodesConfig)})
 
 
 @attrs.frozen(kw_only=True)
@@ -244,6 +271,7 @@ class BrainScaleS2Config:
     circuits: CircuitsConfig = setting(doc="circuits in use", factory=CircuitsConfig)
     neuron_label: Ints = _each("uint16", "14 bits that a neuron's event carries", 2**14 - 1)
     targets: TargetsConfig = setting(doc="of the calibration", factory=TargetsConfig)
+    codes: CodesConfig = setting(doc="what a calibration found for them", factory=CodesConfig)
     refractory: RefractoryConfig = setting(doc="refractory periods", factory=RefractoryConfig)
     routing: RoutingConfig = setting(doc="crossbar, drivers, rows, synapses", factory=RoutingConfig)
     host: HostConfig = setting(doc="the host's events", factory=HostConfig)
@@ -275,6 +303,7 @@ class BrainScaleS2Config:
         for where, size in (
             ("circuits.neuron", neurons),
             ("targets.leak", self.targets.leak.size),
+            ("codes.leak", self.codes.leak.size or n),
             ("refractory.counter", self.refractory.counter.size),
             ("unit", self.unit.size),
             ("rest", self.rest.size),

@@ -41,7 +41,7 @@ class BrainScaleS2Device(Device):
 
     def __init__(self, spec: DeviceSpec, **more: Any) -> None:
         super().__init__(spec, **more)
-        self.options = silicon.resolved(self.options)
+        self.options = silicon.resolved(self.options, self.profile)
         if not self.options.stamps:
             self.spec = attrs.evolve(spec, clock=attrs.evolve(spec.clock, quantum_in_ns=1, quantum_out_ns=1))
 

@@ -14,13 +14,14 @@ from hal.mapper import Mapper, Plan
 from hal.mapping import Mapping, plain_fates
 from hal.model import Model
 from hal.notes import Notes
-from hal_brainscales2 import alike, kept, silicon, targets, timing
+from hal_brainscales2 import alike, calibrated, kept, silicon, targets, timing
 from hal_brainscales2.allocator import Allocation, allocate
 from hal_brainscales2.cells import Cells, Reader
 from hal_brainscales2.config import BrainScaleS2Config
 from hal_brainscales2.limits import MAX_WEIGHT
 from hal_brainscales2.network import Network
 from hal_brainscales2.options import MapOptions
+from hal_brainscales2.profile import BrainScaleS2Profile
 from hal_brainscales2.registers import neurons, placement, readers, registers
 from hal_brainscales2.synapses import COPIES, Part, parts, populations
 
@@ -46,20 +47,27 @@ class BrainScaleS2Mapper(Mapper):
         seed: int,
         rates_hz: MappingABC[str, float] | None,
     ) -> Plan:
+        known: BrainScaleS2Profile | None = self.profile
+        asked, options = options, calibrated.settled(known, options)
         reader = Reader(model, options)
         notes = reader.notes
+        calibrated.contradictions(known, asked, notes)
         if notes.refused:
             return Plan(findings=notes.findings)
         cells = reader.cells
         if like is not None:
             alike.check(like, model, cells, options, {probe.node for probe in record})
+        else:
+            options = calibrated.paced(known, cells, options)
         speedup = timing.speedup(reader, options, None if like is None else like.speedup)
+        cells = calibrated.silent(known, cells, options, speedup)
         timing.reading(reader, speedup)
-        targets.about(cells, options, notes)
+        if known is None or not known.calibrated:
+            targets.about(cells, options, notes)
         periods = timing.periods(cells, speedup, notes)
         if notes.refused:
             return Plan(findings=notes.findings)
-        wanted = targets.targets(cells, options, speedup, periods)
+        wanted = calibrated.targets(known, targets.targets(cells, options, speedup, periods), cells, notes)
         settings = neurons(cells, wanted, periods, options) | readers(cells, record)
         settings |= {"speedup": speedup, "step_ns": model.semantics.dt_ns}
         if like is not None:
@@ -68,13 +76,14 @@ class BrainScaleS2Mapper(Mapper):
         else:
             recorded = {p.source for p in model.projections() if p.target in model.outputs}
             recorded |= {probe.node for probe in record}
-            made, allocation = _allocated(model, cells, options, recorded)
+            made, allocation = _allocated(model, cells, options, recorded, calibrated.denied(known))
             rows = tuple(kept.rows(allocation))
             kept.about(made, notes)
             if not all(row.ok for row in rows) or not allocation.fits:
                 return Plan(rows=rows, findings=notes.findings)
             config = registers(model, cells, allocation, made[0].scale if made else SCALE, **settings)
             where = placement(config)
+        config = calibrated.registers(known, config, notes)
         if like is not None:
             kept.about(made, notes)
         return Plan(
@@ -100,6 +109,7 @@ class BrainScaleS2Mapper(Mapper):
             outputs=tuple(Port(run.name, run.shape) for run in config.populations),
             step_ns=config.step_ns,
             speedup=config.speedup,
+            profile_id=self.profile.id if self.profile is not None and config.codes.leak.size else None,
         )
 
     def _examined(self, config: BrainScaleS2Config) -> FitReport:
@@ -121,7 +131,7 @@ class BrainScaleS2Mapper(Mapper):
 
 
 def _allocated(
-    model: Model, cells: list[Cells], options: MapOptions, recorded: set[str]
+    model: Model, cells: list[Cells], options: MapOptions, recorded: set[str], denied: tuple[int, ...]
 ) -> tuple[list[Part], Allocation]:
     """Integer weights and where they are. Where rows run short the scale comes down until each weight takes one."""
     external = sum(model.nodes[name].size for name in model.inputs)
@@ -129,7 +139,7 @@ def _allocated(
 
     def attempt(scale: float) -> tuple[list[Part], Allocation]:
         made = parts(model, cells, options, scale)
-        network = Network(external, asked, tuple(part.projection for part in made))
+        network = Network(external, asked, tuple(part.projection for part in made), denied)
         return made, allocate(network, dense=options.dense)
 
     if options.scale is not None:

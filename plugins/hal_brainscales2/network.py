@@ -73,6 +73,8 @@ class Network:
     n_external: int
     populations: tuple[Population, ...]
     projections: tuple[Projection, ...]
+    denied: tuple[int, ...] = ()
+    """Circuits that only those placed by hand may have."""
 
     @property
     def offsets(self) -> Ints:

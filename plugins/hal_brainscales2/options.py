@@ -109,13 +109,11 @@ class OpenOptions(config.OpenOptions):
         unit="s",
         minimum=0,
         maximum=1e-5,
-    )
-    spread: float | None = setting(
-        None,
-        doc="relative spread of time constants, weights, thresholds; all presets: 0; 0.05 is a guess (assumption)",
-        minimum=0,
-        maximum=0.5,
-    )
+    )  # fmt: skip
+    mismatch: float | None = setting(
+        None, doc="how much circuits differ: 0 not at all (every preset), 1 as assumed (hal_brainscales2.analog); a "
+        "profile has its own", minimum=0, maximum=2,
+    )  # fmt: skip
     adc: bool | None = setting(
         None, doc="membranes are read in the steps and the range of their ADC; chip and mock: yes"
     )
@@ -140,4 +138,6 @@ class OpenOptions(config.OpenOptions):
     link_capacity: int = setting(
         1024, doc="events that can wait for the link, each way; more are lost (assumption)", minimum=1, maximum=1 << 24
     )
-    chip_seed: int = setting(0, doc="the individual: whose `spread`", minimum=0, maximum=2**63 - 1)
+    chip_seed: int | None = setting(
+        None, doc="the individual, if circuits differ; None: that of the profile, or 0", minimum=0, maximum=2**63 - 1
+    )

@@ -70,6 +70,7 @@ def place(
     not in order. Those placed by hand come first.
     """
     free = np.ones(CIRCUITS, bool)
+    free[list(network.denied)] = False
     found: list[Ints | None] = [None] * len(network.populations)
     violations: list[Violation] = list(_by_hand(network))
     if violations:
@@ -163,8 +164,9 @@ def _no_room(network: Network, k: int, short: int, before: int) -> Violation:
         helps = ("fewer neurons",) if population.circuits == 1 else ("fewer neurons", "fewer circuits per neuron")
         where = network.name(k)
     needed = sum(p.size * p.circuits for p in network.populations)
-    if needed > CIRCUITS:
-        return Violation("circuits", f"chip, {short} neurons of {where} without", needed, CIRCUITS, helps)
+    limit = CIRCUITS - len(network.denied)
+    if needed > limit:
+        return Violation("circuits", f"chip, {short} neurons of {where} without", needed, limit, helps)
     placed = (population.size - short) * population.circuits
     return Violation("circuits", f"{where}; {before} were free on the chip", population.size * population.circuits,
                      placed, helps)  # fmt: skip

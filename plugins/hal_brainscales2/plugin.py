@@ -11,6 +11,7 @@ from hal.hookspecs import hookimpl
 from hal_brainscales2 import limits
 from hal_brainscales2.config import BrainScaleS2Config
 from hal_brainscales2.options import MapOptions, OpenOptions
+from hal_brainscales2.profile import BrainScaleS2Profile, CalibrationOptions
 
 if TYPE_CHECKING:
     from hal.evidence import Evidence
@@ -37,6 +38,7 @@ CAPABILITIES = frozenset(
         "map.adopt",
         "map.edit",
         "overload.report",
+        "profile",
     }
 )
 
@@ -68,6 +70,8 @@ SPEC = DeviceSpec(
     config=BrainScaleS2Config,
     map_options=MapOptions,
     open_options=OpenOptions,
+    profile=BrainScaleS2Profile,
+    calibration=CalibrationOptions,
     placement_extras=(Column(name="label", unit="bits", meaning="of the events it sends; -1: it sends none"),),
     why_no_exports="the vendor's stack takes no file",
     cores=limits.HEMISPHERES,
@@ -102,6 +106,14 @@ def hal_open(
     from hal_brainscales2.device import BrainScaleS2Device
 
     return BrainScaleS2Device(spec, kind=kind, serial=serial, profile=profile, seed=seed, options=options)
+
+
+@hookimpl
+def hal_calibrate(spec: DeviceSpec, options: CalibrationOptions, progress: Any) -> BrainScaleS2Profile:
+    """A profile of one emulated individual."""
+    from hal_brainscales2.calibration import calibrate
+
+    return calibrate(options, progress)
 
 
 @hookimpl

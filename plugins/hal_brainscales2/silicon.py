@@ -1,4 +1,4 @@
-"""From registers to the emulator's arrays: who hears whom by labels, targets as parameters, the individual's spread."""
+"""From registers to the emulator's arrays: who hears whom by labels, what circuits make of their codes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from hal.errors import ConfigError, Problem
 from hal.fit import Finding
+from hal_brainscales2.analog import Values, realised
 from hal_brainscales2.background import occurring
 from hal_brainscales2.config import BrainScaleS2Config
 from hal_brainscales2.limits import BUSES, CADC_RELIABLE, host_output
 from hal_brainscales2.options import OpenOptions
 from hal_brainscales2.placement import Placement
+from hal_brainscales2.profile import BrainScaleS2Profile
 from hal_brainscales2.refractory import period_s
 from hal_brainscales2.routes import Heard, passes, verify
 from hal_brainscales2.routing import Tables
@@ -22,22 +25,36 @@ from hal_emulators.cuba import Network, Neurons, Synapses
 Floats = NDArray[np.float64]
 
 _SILICON: Final[dict[str, Any]] = {
-    "stamps": True, "adc": True, "spread": 0.0, "link_event_s": 8e-9,
+    "stamps": True, "adc": True, "mismatch": 0.0, "chip_seed": 0, "link_event_s": 8e-9,
 }  # fmt: skip
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "ideal": {
         **dict.fromkeys(("stamps", "adc", "clipping"), False),
-        **dict.fromkeys(("offset_s", "jitter_s", "spread", "link_event_s"), 0.0),
+        **dict.fromkeys(("offset_s", "jitter_s", "mismatch", "link_event_s"), 0.0),
+        "chip_seed": 0,
     },
     "chip": {"offset_s": 0.0, "jitter_s": 0.0, "clipping": False, **_SILICON},
     "mock": {"offset_s": 1e-7, "jitter_s": 1e-7, "clipping": True, **_SILICON},
 }
 
 
-def resolved(options: OpenOptions) -> OpenOptions:
-    """With what the preset says of all that was not given."""
+def resolved(options: OpenOptions, profile: BrainScaleS2Profile | None = None) -> OpenOptions:
+    """With what a calibration says of the individual, and the preset of all else that was not given.
+
+    ConfigError for options that say it is another individual.
+    """
+    known = {}
+    if profile is not None and profile.calibrated:
+        known = {name: getattr(profile, name) for name in ("chip_seed", "mismatch")}
+        problems = [
+            Problem(f"profile {profile.id!r} is of another individual", name, value=getattr(options, name), limit=value)
+            for name, value in known.items()
+            if getattr(options, name) not in (None, value)
+        ]
+        if problems:
+            raise ConfigError("cannot open brainscales2", problems=problems, hint="leave it to the profile")
     said = {name: value for name, value in PRESETS[options.preset].items() if getattr(options, name) is None}
-    return attrs.evolve(options, **said)
+    return attrs.evolve(options, **(said | known))
 
 
 def heard(config: BrainScaleS2Config) -> Heard:
@@ -115,51 +132,45 @@ def network(config: BrainScaleS2Config, options: OpenOptions) -> Network:
     n, targets = config.size, config.targets
     distance = targets.threshold - targets.leak
     period, free = refractory(config)
-    spread = _spread(config, options)
+    made = _realised(config, options)
+    leak, reset, threshold = ((level - targets.leak) / distance for level in (made.leak, made.reset, made.threshold))
     neurons = Neurons(
         size=n,
-        tau_mem=targets.tau_mem * spread[0],
-        tau_syn=targets.tau_syn * spread[1],
-        v_leak=np.zeros(n),
-        v_th=np.where(targets.comparator, spread[2], np.inf),
-        v_reset=(targets.reset - targets.leak) / distance,
+        tau_mem=made.tau_mem,
+        tau_syn=made.tau_syn,
+        v_leak=leak,
+        v_th=np.where(targets.comparator, threshold, np.inf),
+        v_reset=reset,
         t_ref=period,
         t_holdoff=free,
-        **_bounds(config, options),
+        **_bounds(config, options, leak, reset, threshold),
     )
     found = heard(config)
     order = np.lexsort((found.target, found.source))
     source, target = found.source[order], found.target[order]
-    weight = (found.excitation - found.inhibition)[order] / config.scale * spread[3][target]
+    weight = (found.excitation - found.inhibition)[order] / config.scale * made.strength[target]
     channels = config.n_inputs + occurring(config.background)[0].size
     ptr = np.searchsorted(source, np.arange(channels + n + 1))
     return Network(neurons, Synapses(ptr=ptr, target=target, weight=weight))
 
 
-def _bounds(config: BrainScaleS2Config, options: OpenOptions) -> dict[str, Any]:
+def _bounds(config: BrainScaleS2Config, options: OpenOptions, *own: Floats) -> dict[str, Any]:
     """Of membranes, where the CADC's reliable range is taken for that of the circuits; and of currents.
 
-    Membranes go as far as their own leak, reset and threshold all the same: standard thresholds go up to 220.
+    own: leak, reset and threshold. Membranes go as far as these all the same: standard thresholds go up to 220.
     """
     found: dict[str, Any] = {}
     targets = config.targets
     if options.clipping:
-        distance = targets.threshold - targets.leak
-        low, high = ((limit - targets.leak) / distance for limit in CADC_RELIABLE)
-        reset = (targets.reset - targets.leak) / distance
-        found = {"v_low": np.minimum(low, np.minimum(reset, 0.0)), "v_high": np.maximum(high, np.maximum(reset, 1.0))}
+        low, high = ((limit - targets.leak) / (targets.threshold - targets.leak) for limit in CADC_RELIABLE)
+        found = {"v_low": np.minimum.reduce([low, *own[:2]]), "v_high": np.maximum.reduce([high, *own])}
     if options.saturation is not None:
         found["i_max"] = np.full(config.size, options.saturation)
     return found
 
 
-def _spread(config: BrainScaleS2Config, options: OpenOptions) -> Floats:
-    """(4, n) factors on tau_mem, tau_syn, threshold and weights: of each circuit its own, whatever else is in use."""
+def _realised(config: BrainScaleS2Config, options: OpenOptions) -> Values:
+    """What the circuits of this individual make of their codes: of a neuron its first one, which fires for all."""
     first = np.searchsorted(config.circuits.neuron, np.arange(config.size))
     circuits = config.circuits.circuit[first].astype(np.int64)
-    made = np.ones((4, config.size))
-    if options.spread:
-        for k, circuit in enumerate(circuits.tolist()):
-            drawn = np.random.default_rng([options.chip_seed, circuit]).standard_normal(4)
-            made[:, k] = np.maximum(1.0 + options.spread * drawn, 0.1)
-    return made
+    return realised(config.targets, config.codes, circuits, options.chip_seed or 0, options.mismatch or 0.0)

@@ -216,3 +216,11 @@ class Cuba:
 @pytest.fixture(scope="session")
 def cuba() -> Cuba:
     return Cuba()
+
+
+@pytest.fixture(scope="session")
+def calibrated() -> Any:
+    """A profile of chip 7, and what its calibration said of its progress."""
+    told: list[Any] = []
+    profile = hal.calibrate("brainscales2", {"chip_seed": 7}, progress=lambda *said: told.append(said))
+    return profile, told

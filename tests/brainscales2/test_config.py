@@ -86,7 +86,7 @@ def test_adopted_registers_run_as_the_mapping_that_they_are_of(chip: Any, config
     assert (adopted.step_ns, adopted.speedup) == (config.step_ns, config.speedup)
 
 
-@pytest.mark.parametrize("made", [MapOptions(), OpenOptions(preset="mock", spread=0.1), BackgroundConfig()])
+@pytest.mark.parametrize("made", [MapOptions(), OpenOptions(preset="mock", mismatch=0.1), BackgroundConfig()])
 def test_options_survive_json(made: Any) -> None:
     assert through_json(made) == made
 
