@@ -2,7 +2,7 @@
 
     python examples/yinyang_in_the_loop.py [--preset ideal|chip|mock] [--seeds 0 1 2] [--epochs N] [--out FILE.json]
         [--calibrate | --mismatch 1]
-    python examples/yinyang_in_the_loop.py --plot FILE.json --png FILE.png
+    python examples/yinyang_in_the_loop.py --plot FILE.json --figure FILE.png
 
 Every batch is mapped like the one before (6-bit weights), loaded, and run by `run_batch`; what the host sees of it, the
 stamps of spikes, goes back through EventProp (`hal_emulators.eventprop`) to the weights in floating point that the next
@@ -279,23 +279,24 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return made
 
 
-def plot(saved: Path, png: Path) -> None:
-    """Accuracy by epoch of all runs, from the file alone."""
+def plot(files: list[Path], to: Path) -> None:
+    """Accuracy by epoch of all runs of these files, from the files alone; dots are the test set's."""
     import matplotlib.pyplot as plt
 
-    made = json.loads(saved.read_text())
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    for each in made["runs"]:
-        line = axes.plot(np.arange(1, len(each["epochs"]) + 1), [100 * e["accuracy"] for e in each["epochs"]], lw=1)
-        label = f"seed {each['seed']}: test {100 * each['test_accuracy']:.1f} %"
-        axes.plot(len(each["epochs"]), 100 * each["test_accuracy"], "o", color=line[0].get_color(), label=label)
-    axes.set(
-        xlabel="epoch", ylabel="accuracy on the training set, %", title=f"Yin-Yang in the loop, preset {made['preset']}"
-    )
-    axes.set_ylim(60, 100)
+    plt.rcParams["svg.hashsalt"] = "yinyang"
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for k, made in enumerate(json.loads(path.read_text(encoding="utf-8")) for path in files):
+        name = f"preset {made['preset']}{', calibrated' if made['calibrate'] else ''}"
+        tests = ", ".join(f"{100 * run['test_accuracy']:.1f}" for run in made["runs"])
+        for run in made["runs"]:
+            percent = [100 * epoch["accuracy"] for epoch in run["epochs"]]
+            label = f"{name}: {tests} % on the test set" if run is made["runs"][0] else None
+            axes.plot(np.arange(1, len(percent) + 1), percent, color=f"C{k}", lw=1, alpha=0.7, label=label)
+            axes.plot(len(percent), 100 * run["test_accuracy"], "o", color=f"C{k}", ms=5)
+    axes.set(xlabel="epoch", ylabel="accuracy while training, %", ylim=(60, 100))
     axes.legend(loc="lower right", frameon=False)
     axes.grid(alpha=0.3)
-    figure.savefig(png, dpi=150)
+    figure.savefig(to, dpi=150, metadata={"Date": None} if to.suffix == ".svg" else None)
 
 
 def main() -> None:
@@ -310,11 +311,11 @@ def main() -> None:
     )
     how.add_argument("--mismatch", type=float, default=0.0, help="of its circuits, uncalibrated; 1: as is assumed")
     parser.add_argument("--out", type=Path, default=Path("yinyang.json"))
-    parser.add_argument("--plot", type=Path, metavar="FILE.json", help="draw what was saved, and train nothing")
-    parser.add_argument("--png", type=Path, default=Path("yinyang.png"))
+    parser.add_argument("--plot", type=Path, nargs="+", metavar="FILE.json", help="train nothing, draw what was saved")
+    parser.add_argument("--figure", type=Path, default=Path("yinyang.png"), help="of --plot: .png or .svg")
     options = parser.parse_args()
     if options.plot:
-        plot(options.plot, options.png)
+        plot(options.plot, options.figure)
     else:
         run(options)
 

@@ -47,7 +47,6 @@ def test_it_writes_a_profile_and_says_what_it_found(hal: Any, quick: Any, profil
     assert neurohal.read_profile(out, "brainscales2") == profile
     for text in (*PARAMETERS, "512 circuits, 7 failed", "sd before", "sd after", f"written to {out}", "leak: 238"):
         assert text in done.flat
-    pytest.importorskip("matplotlib")
     done = hal("calibrate", "brainscales2", "--plot", plot, "--json")
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert done.json["parameters"] == profile.table()
