@@ -59,7 +59,7 @@ def build(wiring: Wiring, parameters: F64, most_spikes: int) -> Layers | None:
         tables.append(table.ravel())
     constants = parameters[:, [neuron.RATE, neuron.RATIO, neuron.KIND]]
     shared = [bool((constants[mine] == constants[mine[0]]).all()) for mine in np.split(neurons, first[1:-1])]
-    limited = np.isfinite(parameters[:, [neuron.LOW, neuron.HIGH, neuron.MOST_I]]).any(axis=1)
+    limited = np.any(np.isfinite(parameters[:, [neuron.LOW, neuron.HIGH, neuron.MOST_I]]), axis=1)
     return Layers(
         n_inputs=n_inputs,
         p=parameters,
