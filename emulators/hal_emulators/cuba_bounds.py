@@ -36,26 +36,27 @@ def plan(
     t: float, u: float, i: float, held: float, blind: float, armed: bool,
     th: float, tau: float, rate: float, ratio: float, kind: float, low: float, high: float,
 ) -> tuple[float, float, bool]:  # fmt: skip
-    """As `neuron.plan`, of a threshold that lies between the bounds or is inf."""
-    if low <= i <= high or (t >= blind and th > 0.0):
+    """As `neuron.plan`, of a threshold that lies between the bounds or is inf.
+
+    With the leak below the threshold no bound matters: what has been at the lower one lacks the current to get up, and
+    what has been at the upper one lies above the threshold until it lacks it too.
+    """
+    if low <= i <= high or th > 0.0:
         return neuron.plan(t, u, i, held, blind, armed, th, tau, rate, ratio, kind)
     return _plan_driven(t, u, i, held, blind, armed, th, tau, rate, ratio, kind, low, high)
 
 
 @njit_inlined
 def clear(u: float, i: float, then: float, then_i: float, peak: float, low: float, high: float) -> bool:
-    """Whether u, free from where I is beyond a bound to (then, then_i), surely has come to none; False: unknown.
+    """Whether u, free from where I is below the lower bound to (then, then_i), surely has come to none; False: unknown.
 
-    u turns at most once, and it has not where it still goes towards I. Else it has gone no further from 0 than to its
-    start and `peak`, the most that I = 1 makes of u, for all of I together.
+    Also where I is above the upper bound, of a u that has not turned. u turns at most once, and it has not where it
+    still goes towards I. Else it has gone no further down than from its start, or 0, by `peak` for all of I, which is
+    the most that I = 1 makes of u.
     """
-    least, most = min(u, then), max(u, then)
-    if i < low and then_i >= then:
-        least = min(u, 0.0) + peak * i
-    if i > high and then_i <= then:
-        most = max(u, 0.0) + peak * i
+    least = min(u, 0.0) + peak * i if i < low and then_i >= then else min(u, then)
     slack = SAFELY * (abs(u) + abs(i))
-    return low + slack < least and most < high - slack
+    return low + slack < least and max(u, then) < high - slack
 
 
 @njit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -111,6 +112,8 @@ def _layer(
             p[n, neuron.RATIO],
             p[n, neuron.KIND],
         )
+        if th == inf:
+            continue
         low, high, most_i, peak = p[n, neuron.LOW], p[n, neuron.HIGH], p[n, neuron.MOST_I], p[n, neuron.PEAK]
         t, u, i, held, blind, armed = 0.0, 0.0, 0.0, 0.0, 0.0, th > 0.0
         last = -1
