@@ -71,6 +71,9 @@ def _problems(spec: DeviceSpec, model: Model, probe: Probe) -> list[Problem]:
         problems.append(Problem(f"a {node.type} node has no {probe.variable}", where))
     if bad := [i for i in probe.indices or () if not 0 <= i < node.size]:
         problems.append(Problem("no such neuron", where, value=bad[0], limit=f"0..{node.size - 1}"))
+    if observable.per == "spike" and probe.indices is not None:
+        reason = f"{probe.variable} has a row for each spike, of all neurons of the node"
+        problems.append(Problem(reason, where, value=probe.indices, hint="leave indices out"))
     if probe.every_ns is not None:
         period = (model.semantics.dt_ns or 1) if observable.period_ns == 0 else observable.period_ns
         if spec.clock.kind == "continuous" and period is not None:

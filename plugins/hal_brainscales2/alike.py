@@ -17,9 +17,11 @@ from hal.mapping import Mapping, Placement
 from hal.model import Model
 from hal_brainscales2.cells import Cells, Reader
 from hal_brainscales2.config import BrainScaleS2Config
+from hal_brainscales2.groups import SIGNS, deal, ranks
 from hal_brainscales2.limits import COLUMNS, HEMISPHERES
 from hal_brainscales2.network import Network, Units, units
 from hal_brainscales2.options import MapOptions
+from hal_brainscales2.placement import Placement as Places
 from hal_brainscales2.routes import Hearing, hearing
 from hal_brainscales2.silicon import places, tables, to_host
 from hal_brainscales2.synapses import Part, parts, populations
@@ -88,6 +90,19 @@ def _keep(like: Mapping, paths: tuple[NDArray[Any], ...]) -> _Kept:
     return _Kept(paths, there, {part.name: part.projection.copies or 1 for part in made}, options.dense)
 
 
+@attrs.frozen(eq=False)
+class _Dealt:
+    """Synapses (u,) on circuits: circuit, -1: none; family of the rows; number among the circuit's of its sign there.
+
+    count: (2 signs, families, hemispheres, columns) how many.
+    """
+
+    circuit: Ints
+    family: Ints
+    rank: Ints
+    count: Ints
+
+
 def _synapses(
     found: Units, there: Hearing, config: BrainScaleS2Config, made: Sequence[Part]
 ) -> tuple[NDArray[np.int8], NDArray[np.uint8], NDArray[np.uint8]]:
@@ -95,37 +110,69 @@ def _synapses(
     where = places(config)
     order = np.lexsort((found.source, found.sign, found.target))
     asked = Units(*(column[order] for column in attrs.astuple(found)))
-    families = max((family for family, _ in there.rows), default=-1) + 1
-    count = np.zeros((2, families, HEMISPHERES, COLUMNS), np.int64)
-    circuit, rank = (np.empty(asked.source.size, np.int64) for _ in range(2))
-    _slots(asked.source, asked.target, asked.sign, where.ptr, where.circuit, there.family, count, circuit, rank)
-    row_sign = config.routing.row_sign.copy()
+    # neurons of several circuits: as the allocator deals synapses to them, else wherever there are fewest
+    several = where.circuit.size > where.ptr.size - 1
+    dealt = (_as_allocated if several else _evenly)(asked, where, there, config.n_inputs)
+    row, row_sign, lacking = _rows(asked, dealt, there, config)
+    if several and asked.weight[lacking].any():
+        dealt = _evenly(asked, where, there, config.n_inputs)
+        row, row_sign, lacking = _rows(asked, dealt, there, config)
+    if asked.weight[lacking].any():
+        _refuse(lacking[asked.weight[lacking] > 0], asked, made)
     weight, label = np.zeros(config.routing.weight.shape, np.uint8), np.zeros(config.routing.label.shape, np.uint8)
-    hemisphere, column = np.divmod(circuit, COLUMNS)
-    family = there.family[asked.source, hemisphere]
-    lacking = np.flatnonzero(circuit < 0).tolist()
+    # without a weight nothing is lost where there is no room
+    own = np.ones(asked.source.size, bool)
+    own[lacking] = False
+    hemisphere, column = np.divmod(dealt.circuit[own], COLUMNS)
+    weight[hemisphere, row[own], column] = asked.weight[own]
+    label[hemisphere, row[own], column] = there.label[asked.source[own], hemisphere]
+    return row_sign, weight, label
+
+
+def _rows(asked: Units, dealt: _Dealt, there: Hearing, config: BrainScaleS2Config) -> tuple[Ints, NDArray[Any], Ints]:
+    """Row of each synapse, signs of all rows, and the synapses that have none."""
+    row_sign = config.routing.row_sign.copy()
+    lacking = [np.flatnonzero(dealt.circuit < 0)]
     row = np.zeros(asked.source.size, np.int64)
     for (which, h), rows in there.rows.items():
-        needed = count[:, which, h].max(axis=1)
+        needed = dealt.count[:, which, h].max(axis=1)
         signs = row_sign[h, rows]
         if needed[0] > (signs > 0).sum() or needed[1] > (signs < 0).sum():
             signs = np.where(np.arange(rows.size) < needed[0], 1, -1)
             row_sign[h, rows] = signs
+        here = (dealt.family == which) & (dealt.circuit // COLUMNS == h)
         for sign in (1, -1):
-            own = np.flatnonzero((family == which) & (hemisphere == h) & (asked.sign == sign) & (circuit >= 0))
+            own = np.flatnonzero(here & (asked.sign == sign))
             mine = rows[signs == sign]
-            fits = rank[own] < mine.size
-            lacking += own[~fits].tolist()
-            row[own[fits]] = mine[rank[own[fits]]]
-    heavy = [k for k in lacking if asked.weight[k]]
-    if heavy:
-        _refuse(np.array(heavy), asked, made)
-    # without a weight nothing is lost where there is no room
-    own = np.setdiff1d(np.arange(asked.source.size), lacking)
-    at = hemisphere[own], row[own], column[own]
-    weight[at] = asked.weight[own]
-    label[at] = there.label[asked.source[own], hemisphere[own]]
-    return row_sign, weight, label
+            fits = dealt.rank[own] < mine.size
+            lacking.append(own[~fits])
+            row[own[fits]] = mine[dealt.rank[own[fits]]]
+    return row, row_sign, np.sort(np.concatenate(lacking))
+
+
+def _families(there: Hearing) -> int:
+    return max((family for family, _ in there.rows), default=-1) + 1
+
+
+def _as_allocated(asked: Units, where: Places, there: Hearing, n_external: int) -> _Dealt:
+    """As `groups.deal` does."""
+    circuit, _ = deal(asked, where, n_external)
+    hemisphere, column = np.divmod(circuit, COLUMNS)
+    family = there.family[asked.source, hemisphere]
+    side = (asked.sign < 0).astype(np.int64)
+    rank = ranks((circuit * SIGNS + side) * (_families(there) + 1) + family + 1, asked.source)
+    count = np.zeros((SIGNS, _families(there), HEMISPHERES, COLUMNS), np.int64)
+    own = family >= 0
+    np.add.at(count, (side[own], family[own], hemisphere[own], column[own]), 1)
+    return _Dealt(np.where(own, circuit, -1), family, rank, count)
+
+
+def _evenly(asked: Units, where: Places, there: Hearing, n_external: int) -> _Dealt:
+    """To the circuit of its neuron that has the fewest of its kind."""
+    circuit, rank = (np.zeros(asked.source.size, np.int64) for _ in range(2))
+    count = np.zeros((SIGNS, _families(there), HEMISPHERES, COLUMNS), np.int64)
+    _slots(asked.source, asked.target, asked.sign, where.ptr, where.circuit, there.family, count, circuit, rank)
+    return _Dealt(circuit, there.family[asked.source, circuit // COLUMNS], rank, count)
 
 
 def _fill(
@@ -174,15 +221,19 @@ def _refuse(lacking: Ints, asked: Units, made: Sequence[Part]) -> None:
     raise ConfigError("map(like=) would have to move things", problems=problems, hint=hint)
 
 
-def check(like: Mapping, cells: Sequence[Cells], options: MapOptions, recorded: set[str]) -> None:
-    """Raises ConfigError with what other populations, options or spikes to be recorded would move."""
+def check(like: Mapping, model: Model, cells: Sequence[Cells], options: MapOptions, recorded: set[str]) -> None:
+    """Raises ConfigError with what other inputs, populations, options or spikes to be recorded would move."""
     config: BrainScaleS2Config = like.config
-    there = [(run.name, run.size) for run in config.populations]
-    wanted = [(c.name, c.size) for c in cells]
-    problems = []
-    if there != wanted:
-        problems.append(Problem("the populations are not those of that mapping", "like", wanted, there))
-    else:
+    inputs = [(name, model.nodes[name].output_shape) for name in model.inputs]
+    problems = [
+        Problem(f"the {what} are not those of that mapping", "like", wanted, there)
+        for what, wanted, there in (
+            ("inputs", inputs, [(port.name, port.shape) for port in config.inputs]),
+            ("populations", [(c.name, c.shape) for c in cells], [(run.name, run.shape) for run in config.populations]),
+        )
+        if wanted != there
+    ]
+    if not problems:
         problems += [*_elsewhere(config, options), *_unheard(config, recorded)]
         if options.dense and not _kept(like).dense:
             problems.append(Problem("only pairs with a weight have synapses there", "dense", value=True, limit=False))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -21,6 +21,7 @@ from hal_brainscales2.limits import (
     LABELS,
     ROWS,
     ROWS_PER_BUS,
+    circuit,
 )
 from hal_brainscales2.network import Network, Units, units
 from hal_brainscales2.placement import Placement, movable, place
@@ -144,8 +145,8 @@ def _attempt(asked: _Asked, preferred: Preferred, spread: bool) -> Allocation:
     moved = tuple(k for k, hemisphere in enumerate(preferred) if hemisphere == 1)
     if placement is None:
         return Allocation(None, None, None, tuple(_circuits(network)), (*heavy, *violations), moved, spread)
-    grouping = group(asked.units, placement, network.n_external, asked.share)
-    usage = (*_circuits(network), *_used(grouping))
+    grouping, used = _grouped(asked, placement)
+    usage = (*_circuits(network), *used)
     chosen, tangled = _selects(grouping)
     violations = (*heavy, *_over(usage), *tangled)
     registers = None
@@ -153,6 +154,19 @@ def _attempt(asked: _Asked, preferred: Preferred, spread: bool) -> Allocation:
         recorded = np.repeat([p.recorded for p in network.populations], [p.size for p in network.populations])
         registers = tables(asked.units, placement, grouping, chosen, recorded.astype(bool), network.n_external)
     return Allocation(placement, grouping, registers, usage, violations, moved, spread)
+
+
+def _grouped(asked: _Asked, placement: Placement) -> tuple[Grouping, tuple[Usage, ...]]:
+    """With labels for neurons that nobody hears, so that somebody may later; unless that is too much."""
+    network, tried = asked.network, []
+    for apart in (False, True):
+        grouping = group(asked.units, placement, network.n_external, asked.share, apart)
+        used = tuple(_used(grouping, network, placement))
+        excess = sum(violation.excess for violation in _over(used))
+        tried.append((excess, grouping, used))
+        if not excess or not asked.share:
+            break
+    return min(tried, key=lambda made: made[0])[1:]
 
 
 def _over(usage: Sequence[Usage]) -> Iterator[Violation]:
@@ -167,7 +181,7 @@ def _circuits(network: Network) -> Iterator[Usage]:
     yield Usage("circuits", "chip", sum(p.size * p.circuits for p in network.populations), CIRCUITS)
 
 
-def _used(grouping: Grouping) -> Iterator[Usage]:
+def _used(grouping: Grouping, network: Network, placement: Placement) -> Iterator[Usage]:
     """Rows and drivers of each bus, rows of the fullest circuit of each hemisphere, labels of each group."""
     for h in range(HEMISPHERES):
         for bus in range(BUSES):
@@ -178,9 +192,17 @@ def _used(grouping: Grouping) -> Iterator[Usage]:
         count = np.zeros(COLUMNS, np.int64)
         for made in grouping.groups:
             count += made.synapses[h].sum(axis=0)
-        yield Usage("fan_in", f"hemisphere {h}, rows of its fullest circuit", int(count.max()), ROWS)
+        where, fullest = f"hemisphere {h}, rows of its fullest circuit", int(count.argmax())
+        whose = _owner(network, placement, circuit(fullest, h)) if count[fullest] else ""
+        yield Usage("fan_in", where, int(count[fullest]), ROWS, whose)
     for k, made in enumerate(grouping.groups):
         yield Usage("labels", f"bus {made.bus}, group {k}", made.labels, LABELS)
+
+
+def _owner(network: Network, placement: Placement, at: int) -> str:
+    """The population of a circuit in use."""
+    neuron = np.searchsorted(placement.ptr, np.flatnonzero(placement.circuit == at)[0], side="right") - 1
+    return network.name(int(np.searchsorted(network.offsets, neuron, side="right")) - 1)
 
 
 def _selects(grouping: Grouping) -> tuple[dict[int, Chosen], tuple[Violation, ...]]:
@@ -202,10 +224,10 @@ def _selects(grouping: Grouping) -> tuple[dict[int, Chosen], tuple[Violation, ..
 
 def _helped(network: Network, dense: bool, search: bool, best: Allocation) -> Iterator[Violation]:
     """The violations with what would help."""
-    sparse = None
+    sparse: Iterable[Usage] = ()
     if dense and best.placement is not None:
-        sparse = group(units(network, False)[0], best.placement, network.n_external)
-    fewer = {(row.resource, row.where): row.needed for row in _used(sparse)} if sparse else {}
+        sparse = _used(group(units(network, False)[0], best.placement, network.n_external), network, best.placement)
+    fewer = {(row.resource, row.where): row.needed for row in sparse}
     for violation in best.violations:
         helps = list(violation.helps)
         if violation.resource in ("synapse_rows", "drivers", "row_selects", "fan_in"):
@@ -217,8 +239,13 @@ def _helped(network: Network, dense: bool, search: bool, best: Allocation) -> It
             if violation.resource != "fan_in" and not (search and all(map(movable, network.populations))):
                 helps.append("populations in the other hemisphere: option hemisphere, or neither that nor places")
             # dense pairs take synapses of both signs, whatever their weights
-            if not dense and any(projection.receptors == "both" for projection in network.projections):
+            if not dense and _both_signs(network):
                 helps.append("weights of one sign")
             if max(p.circuits for p in network.populations) < CIRCUITS_PER_NEURON:
                 helps.append("more circuits per neuron: option circuits")
         yield attrs.evolve(violation, helps=tuple(helps))
+
+
+def _both_signs(network: Network) -> bool:
+    weights = np.concatenate([np.zeros(0), *(projection.weight for projection in network.projections)])
+    return bool((weights > 0).any() and (weights < 0).any())

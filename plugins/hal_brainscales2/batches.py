@@ -6,7 +6,6 @@ from typing import Any
 
 import attrs
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from hal.events import EVENT, EventBatch, SignalBatch
@@ -41,7 +40,7 @@ class Chip:
 
 def run(chip: Chip, batch: Batch, duration_ns: int, workers: int, header: RunHeader) -> BatchRecording | None:
     """The recording of all samples; None where events are lost on the link, of which the loop tells more."""
-    size, cores = len(batch), chip.fan_out.shape[1]
+    size = len(batch)
     until_s = duration_ns * 1e-9 / chip.readout.speedup
     sent_at, channel, sample = _fed(chip, batch)
     came = chip.link.alone(sent_at, _splits(sample, size))
@@ -50,23 +49,23 @@ def run(chip: Chip, batch: Batch, duration_ns: int, workers: int, header: RunHea
     there = came.t < until_s
     sent, into = channel[there], sample[there]
     done = chip.network.run_batch(until_s, came.t[there], sent, _splits(into, size), workers=workers)
+    of, cores = np.repeat(np.arange(size), np.diff(done.splits)), chip.fan_out.shape[1]
+    leaving = np.flatnonzero(chip.to_host[done.neuron])
+    if not chip.link.alone(done.t[leaving], _splits(of[leaving], size)).kept.all():
+        return None
     read = _read(chip, done.t, done.splits, header.run)
+    told = leaving[read[leaving] < until_s]
     stats = {counter: np.zeros((size, cores), np.int64) for counter in header.counters}
     stats["events_in"][:, 0] = np.bincount(sample, minlength=size)
-    stats["pending"][:, 0] = np.bincount(sample[~there], minlength=size)
-    np.add.at(stats["synops"], into, chip.fan_out[sent])
-    kept = np.empty(done.t.size, np.int64)
-    n = _told(
-        done.splits, done.t, read, done.neuron, chip.to_host, chip.core, chip.fan_out[chip.network.n_inputs :], until_s,
-        chip.link.service_s, float(chip.link.capacity), stats["events_out"], stats["synops"], stats["pending"], kept,
-    )  # fmt: skip
-    if n < 0:
-        return None
-    spikes, of = Spikes(done.t, read, done.neuron, done.i), np.repeat(np.arange(size), np.diff(done.splits))
-    if n < done.t.size or read is not done.t:
-        order = kept[:n]
-        order = order[np.lexsort((read[order], of[order]))]
-        spikes, of = spikes[order], of[order]
+    late = np.concatenate([sample[~there], np.repeat(of[leaving], read[leaving] >= until_s)])
+    stats["pending"][:, 0] = np.bincount(late, minlength=size)
+    stats["events_out"] += _counted(of * cores + chip.core[done.neuron], size * cores).reshape(size, cores)
+    for c, met in enumerate(chip.fan_out.T):
+        stats["synops"][:, c] = _counted(into, size, met[sent]) + _counted(
+            of, size, met[chip.network.n_inputs + done.neuron]
+        )
+    order = told[np.lexsort((read[told], of[told]))]
+    spikes, of = Spikes(done.t, read, done.neuron, done.i)[order], of[order]
     stamp = chip.readout.stamps(spikes.read, 0, duration_ns)
     return BatchRecording(
         header=header,
@@ -83,46 +82,9 @@ def run(chip: Chip, batch: Batch, duration_ns: int, workers: int, header: RunHea
     )
 
 
-def _tell(
-    splits: I64,
-    t: Floats,
-    read: Floats,
-    neuron: I64,
-    to_host: Bools,
-    core: I64,
-    fan_out: I64,
-    until: float,
-    service: float,
-    capacity: float,
-    events_out: I64,
-    synops: I64,
-    pending: I64,
-    kept: I64,
-) -> int:
-    """Count the spikes of all samples, and list those the host is told of; how many, -1 where one is lost."""
-    n = 0
-    for b in range(splits.size - 1):
-        free = -np.inf
-        for k in range(splits[b], splits[b + 1]):
-            which = neuron[k]
-            events_out[b, core[which]] += 1
-            for c in range(fan_out.shape[1]):
-                synops[b, c] += fan_out[which, c]
-            if not to_host[which]:
-                continue
-            start = max(t[k], free)
-            if start - t[k] > (capacity + 1.0) * service * (1.0 + 1e-9):
-                return -1
-            free = start + service
-            if read[k] < until:
-                kept[n] = k
-                n += 1
-            else:
-                pending[b, 0] += 1
-    return n
-
-
-_told: Any = njit(cache=True)(_tell)
+def _counted(which: I64, size: int, weights: I64 | None = None) -> I64:
+    """How many, or how much, of each of 0..size - 1, (size,)."""
+    return np.bincount(which, weights, minlength=size).astype(np.int64)
 
 
 def _fed(chip: Chip, batch: Batch) -> tuple[Floats, I64, I64]:

@@ -35,6 +35,9 @@ RULES: Final = (
     ),
 )
 
+LARGEST: Final = 6e7
+"""Distances of threshold and leak: at the smallest scale of the registers, 1e-6, that is 60 of 63."""
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class Cells:
@@ -65,6 +68,14 @@ class Cells:
         return self.weight.size
 
 
+def weights_of(p: Projection) -> tuple[str, Any]:
+    """The name of a projection's weights, its neurons' where it has none of its own; and its labels."""
+    found = p.labels()
+    if found is not None:
+        return found[0].name, found
+    return p.path[-1].name if p.path else p.target, None
+
+
 class Reader:
     """Reads a model's populations and collects findings."""
 
@@ -87,7 +98,8 @@ class Reader:
             elif isinstance(node, nodes.CubaLI):
                 self._integrator(node)
             elif not isinstance(node, nodes.Input):
-                hint = "option readout=host" if node.name in self._ends() else ""
+                leaky = isinstance(node, nodes.LI) and node.name in self._ends()
+                hint = "option readout=host" if leaky else ""
                 self.notes.refuse(node.name, "type", f"{node.type} neurons are not on this chip", hint=hint)
         if not self.cells and not self.notes.refused:
             self.notes.refuse("", "neurons", "no spiking neurons are left for the chip")
@@ -101,10 +113,10 @@ class Reader:
             for name in getattr(options, field):
                 if not isinstance(self.model.nodes.get(name), nodes.CubaLIF | nodes.CubaLI):
                     self.notes.refuse(name, field, "no such population on the chip")
-        for name in options.copies:
-            node = self.model.nodes.get(name)
-            if not hasattr(node, "weight") and not isinstance(node, nodes.CubaLIF | nodes.CubaLI):
-                self.notes.refuse(name, "copies", "no such weights on the chip")
+        into = [p for name in self.incoming if name not in self.model.outputs for p in self.incoming[name]]
+        here = {weights_of(p)[0] for p in into if options.copies}
+        for name in sorted(set(options.copies) - here):
+            self.notes.refuse(name, "copies", "no such weights on the chip", limit=f"one of {sorted(here)}")
         for name, given in options.places.items():
             size, each = getattr(self.model.nodes.get(name), "size", len(given)), options.circuits.get(name, 1)
             if len(given) != size * each:
@@ -135,13 +147,16 @@ class Reader:
     def _population(self, node: Any) -> None:
         before = len(self.notes.refused)
         into = self.incoming.get(node.name, [])
-        self._finite(node, into)
+        known = self._finite(node)
+        for part in (part for p in into for part in p.path):
+            self._finite(part)
         rule = self.model.semantics.rule(node)
         if self.dt_ns is None and not flows(node, rule):
             hint = "Semantics(dt_ns=...), or --dt on the command line"
             reason = "steps enter the neurons' rule, and nobody said how long they are"
             self.notes.refuse(node.name, "dt_ns", reason, wanted=rule.tau_unit, hint=hint)
-        if len(self.notes.refused) > before:
+            known = False
+        if not known:
             # nothing can be told of numbers without these
             return
         self.notes.only(node.name, rule, RULES)
@@ -171,6 +186,10 @@ class Reader:
             self._connection(p)
         if len(self.notes.refused) > before:
             return
+        with np.errstate(over="ignore", invalid="ignore"):
+            weight = made.area / made.tau_syn / distance
+        for p in into:
+            self._bounded(p, weight)
         half = 0.0 if self.dt_ns is None else self.dt_ns * 0.5e-9
         self.cells.append(
             Cells(
@@ -178,7 +197,7 @@ class Reader:
                 shape=node.output_shape,
                 tau_mem=made.tau_mem,
                 tau_syn=made.tau_syn,
-                weight=made.area / made.tau_syn / distance,
+                weight=weight,
                 unit=distance,
                 rest=leak,
                 spiking=spiking,
@@ -198,15 +217,28 @@ class Reader:
             wanted = float(np.max(np.abs(np.asarray(start) - leak)))
             self.notes.refuse(node.name, "start_state", "membranes start where they rest, at v_leak", wanted, 0)
 
-    def _finite(self, node: Any, into: list[Projection]) -> None:
-        for other in (node, *(part for p in into for part in p.path)):
-            for name in other.parameters:
-                values = np.ravel(getattr(other, name))
-                bad = values[~np.isfinite(values)]
-                if bad.size:
-                    count = f" ({bad.size})" if bad.size > 1 else ""
-                    reason = f"values that are not finite{count}: every current of the chip leaks, and all are bounded"
-                    self.notes.refuse(other.name, name, reason, wanted=float(bad[0]), limit="finite numbers")
+    def _finite(self, node: Any) -> bool:
+        """Whether all its numbers are."""
+        known = True
+        for name in node.parameters:
+            values = np.ravel(getattr(node, name))
+            bad = values[~np.isfinite(values)]
+            if bad.size:
+                count = f" ({bad.size})" if bad.size > 1 else ""
+                reason = f"values that are not finite{count}: every current of the chip leaks, and all are bounded"
+                self.notes.refuse(node.name, name, reason, wanted=float(bad[0]), limit="finite numbers")
+                known = False
+        return known
+
+    def _bounded(self, p: Projection, unit: Floats) -> None:
+        """Refuse weights of which no scale makes integers."""
+        matrix = p.matrix().tocoo()
+        with np.errstate(over="ignore", invalid="ignore"):
+            largest = float(np.abs(matrix.data * unit[matrix.row]).max(initial=0.0))
+        if not largest <= LARGEST:
+            name = p.path[-1].name if p.path else p.target
+            reason = "no scale makes 6-bit integers of weights so large, in distances of v_threshold and v_leak"
+            self.notes.refuse(name, "weight", reason, largest, f"{LARGEST:g}")
 
     def _connection(self, p: Projection) -> None:
         if p.bias is not None and np.any(p.bias):

@@ -31,6 +31,7 @@ from hal_brainscales2.limits import (
     HEMISPHERES,
     LABEL_BITS,
     LABELS,
+    MADC_SIGNALS,
     MAX_HOLDOFF_CODE,
     MAX_WEIGHT,
     OUTPUT_SHIFT,
@@ -94,10 +95,11 @@ class CircuitsConfig:
     def rules(self) -> Iterator[Problem]:
         """One neuron each, in order, and no circuit twice."""
         yield from equal_lengths(self, "circuit")
-        if np.unique(self.circuit).size != self.circuit.size:
-            yield Problem("no circuit twice", "circuit", self.circuit.size, np.unique(self.circuit).size)
-        if self.neuron.size and not np.array_equal(np.unique(self.neuron), np.arange(int(self.neuron.max()) + 1)):
-            yield Problem("every neuron has circuits", "neuron", value=np.unique(self.neuron).size)
+        again, count = np.unique(self.circuit, return_counts=True)
+        for at in again[count > 1].tolist():
+            yield Problem("no circuit twice", "circuit", at, f"one of 0..{CIRCUITS - 1} each")
+        for neuron in np.setdiff1d(np.arange(int(self.neuron.max(initial=0))), self.neuron)[:1].tolist():
+            yield Problem("every neuron has circuits", "neuron", neuron, "1 circuit or more")
         if (np.diff(self.neuron.astype(np.int64)) < 0).any():
             yield Problem("by neuron", "neuron", limit="non-decreasing")
         if self.circuit.shape == self.neuron.shape:
@@ -132,7 +134,7 @@ class TargetsConfig:
         yield from equal_lengths(self, "leak")
         if self.leak.shape == self.threshold.shape and (self.threshold <= self.leak).any():
             k = int(np.argmax(self.threshold <= self.leak))
-            yield Problem("must lie above the leak", f"threshold[{k}]", self.threshold[k], f"> {self.leak[k]}")
+            yield Problem("must lie above the leak", f"threshold[{k}]", float(self.threshold[k]), f"> {self.leak[k]}")
 
 
 @attrs.frozen(kw_only=True)
@@ -282,8 +284,10 @@ class BrainScaleS2Config:
         yield from self._labels()
         if self.host.channel.size and int(self.host.channel.max()) >= self.n_inputs:
             yield Problem("no such channel", "host.channel", int(self.host.channel.max()), f"0..{self.n_inputs - 1}")
-        if len(self.madc) > 2 or any(neuron >= n for neuron in self.madc):
-            yield Problem("at most two neurons there are", "madc", value=self.madc, limit=f"0..{n - 1}")
+        if len(self.madc) > MADC_SIGNALS:
+            yield Problem("more than the fast ADC sees at once", "madc", len(self.madc), MADC_SIGNALS)
+        for neuron in [neuron for neuron in self.madc if neuron >= n]:
+            yield Problem("no such neuron", "madc", neuron, f"0..{n - 1}")
         if self.cadc.size and int(self.cadc.max()) >= n:
             yield Problem("no such neuron", "cadc", int(self.cadc.max()), f"0..{n - 1}")
         ends = 0

@@ -35,12 +35,13 @@ SIGNS = 2
 class Group:
     """outputs: event outputs of its neurons, all of which have a label of it. events: of the external ones.
 
-    synapses: (2 hemispheres, 2 signs, 256 columns) how many.
+    synapses: (2 hemispheres, 2 signs, 256 columns) how many. mixed: whether it may have neurons and external sources.
     """
 
     bus: int
     outputs: tuple[int, ...]
     neurons: int
+    mixed: bool = True
     synapses: Ints = attrs.field(factory=lambda: np.zeros((HEMISPHERES, SIGNS, COLUMNS), np.int64))
     events: list[int] = attrs.field(factory=list)
 
@@ -95,25 +96,27 @@ def ranks(key: Ints, order: Ints) -> Ints:
     return rank
 
 
-def group(units: Units, placement: Placement, n_external: int, share: bool = True) -> Grouping:
+def group(units: Units, placement: Placement, n_external: int, share: bool = True, apart: bool = False) -> Grouping:
     """Neurons on the bus of their column, external sources where there is room, in order.
 
     share: a group has sources of any kind, so that a row has synapses of them all. Otherwise those of each event output
-    and the external ones are apart (grenade).
+    and the external ones are apart (grenade). apart: so are event outputs that nobody hears, which takes no drivers
+    and leaves their labels to others.
     """
     circuit, bus = deal(units, placement, n_external)
     column, hemisphere = column_row(circuit)
     sign = (units.sign < 0).astype(np.int64)
-    groups, of_output = _of_neurons(placement, share)
     group_of = np.full(units.source.size, -1, np.int64)
     inner = bus < BUSES
+    heard = np.bincount(placement.output[units.source[inner] - n_external], minlength=EVENT_OUTPUTS) > 0
+    groups, of_output = _of_neurons(placement, share, heard | (not apart))
     group_of[inner] = of_output[placement.output[units.source[inner] - n_external]]
     for k, made in enumerate(groups):
         own = group_of == k
         np.add.at(made.synapses, (hemisphere[own], sign[own], column[own]), 1)
     outer = np.flatnonzero(~inner)
     place = (hemisphere[outer] * SIGNS + sign[outer]) * COLUMNS + column[outer]
-    event_source, reach, homes = _of_external(groups, units.source[outer], place, n_external, share)
+    event_source, reach, homes = _of_external(groups, units.source[outer], place, n_external)
     sources, reaches = np.array(event_source, np.int64), np.array(reach, np.int64)
     home = np.full((HEMISPHERES, n_external), -1, np.int64)
     for h in range(HEMISPHERES):
@@ -123,22 +126,27 @@ def group(units: Units, placement: Placement, n_external: int, share: bool = Tru
     return Grouping(tuple(groups), sources, reaches, circuit, group_of)
 
 
-def _of_neurons(placement: Placement, share: bool) -> tuple[list[Group], Ints]:
-    """One group for each bus with neurons, two where their labels are too many; and the group of each event output."""
+def _of_neurons(placement: Placement, share: bool, joined: Ints) -> tuple[list[Group], Ints]:
+    """One group for each bus with neurons, two where their labels are too many; and the group of each event output.
+
+    joined: (8,) event outputs that may be in a group with others.
+    """
     count = np.bincount(placement.output, minlength=EVENT_OUTPUTS)
     groups: list[Group] = []
     of_output = np.full(EVENT_OUTPUTS, -1, np.int64)
     for bus in range(BUSES):
         outputs = [output for output in range(EVENT_OUTPUTS) if event_bus(output) == bus and count[output]]
-        together = share and count[outputs].sum() <= LABELS
-        for part in ([outputs] if together else [[output] for output in outputs]) if outputs else ():
+        among = [output for output in outputs if joined[output]]
+        together = share and among and count[among].sum() <= LABELS
+        alone = [output for output in outputs if not together or output not in among]
+        for part in [*([among] if together else []), *([output] for output in alone)]:
             of_output[part] = len(groups)
-            groups.append(Group(bus, tuple(part), int(count[part].sum())))
+            groups.append(Group(bus, tuple(part), int(count[part].sum()), share and bool(joined[part].all())))
     return groups, of_output
 
 
 def _of_external(
-    groups: list[Group], source: Ints, place: Ints, n_external: int, share: bool
+    groups: list[Group], source: Ints, place: Ints, n_external: int
 ) -> tuple[list[int], list[int], list[int]]:
     """Source, hemispheres and group of each event; groups are added to, and filled.
 
@@ -148,7 +156,7 @@ def _of_external(
     order = np.argsort(source, kind="stable")
     ptr = np.searchsorted(source[order], np.arange(n_external + 1))
     shape = (HEMISPHERES, SIGNS, COLUMNS)
-    room = _Room(groups, share)
+    room = _Room(groups)
     for s in range(n_external):
         here = place[order[ptr[s] : ptr[s + 1]]]
         more = np.bincount(here, minlength=int(np.prod(shape))).reshape(shape)
@@ -176,13 +184,13 @@ class _Room:
     taken: (4 buses, 2 hemispheres) drivers. open: groups that take external sources and have labels left, by bus.
     """
 
-    def __init__(self, groups: list[Group], share: bool) -> None:
+    def __init__(self, groups: list[Group]) -> None:
         self.groups = groups
         self.taken = np.zeros((BUSES, HEMISPHERES), np.int64)
         self.open: list[list[int]] = [[] for _ in range(BUSES)]
         for k, made in enumerate(groups):
             self.taken[made.bus] += made.drivers()
-            if made.labels < LABELS and (share or not made.outputs):
+            if made.labels < LABELS and made.mixed:
                 self.open[made.bus].append(k)
 
     def home(self, more: Ints) -> int | None:

@@ -37,7 +37,7 @@ def rows(allocation: Allocation) -> list[FitRow]:
         FitRow(
             resource=u.resource,
             place=u.where,
-            node="",
+            node=u.population,
             needed=u.needed,
             limit=u.available,
             unit=UNITS[u.resource],

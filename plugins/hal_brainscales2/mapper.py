@@ -26,6 +26,8 @@ from hal_brainscales2.synapses import COPIES, Part, parts, populations
 
 SCALE: Final = 58.0
 """Integer weight per distance of threshold and leak (jaxsnn 0.3.0's example)."""
+PLAIN: Final = ("step_ns", "speedup")
+"""Of what edited registers keep, what is a number."""
 
 
 class BrainScaleS2Mapper(Mapper):
@@ -50,7 +52,7 @@ class BrainScaleS2Mapper(Mapper):
             return Plan(findings=notes.findings)
         cells = reader.cells
         if like is not None:
-            alike.check(like, cells, options, {probe.node for probe in record})
+            alike.check(like, model, cells, options, {probe.node for probe in record})
         speedup = timing.speedup(reader, options, None if like is None else like.speedup)
         timing.reading(reader, speedup)
         targets.about(cells, options, notes)
@@ -58,7 +60,8 @@ class BrainScaleS2Mapper(Mapper):
         if notes.refused:
             return Plan(findings=notes.findings)
         wanted = targets.targets(cells, options, speedup, periods)
-        settings = neurons(cells, wanted, periods, options) | readers(cells, record) | {"speedup": speedup}
+        settings = neurons(cells, wanted, periods, options) | readers(cells, record)
+        settings |= {"speedup": speedup, "step_ns": model.semantics.dt_ns}
         if like is not None:
             made, config = alike.registers(like, model, cells, options, settings)
             rows, where = like.fit.rows, like.placement
@@ -110,7 +113,10 @@ class BrainScaleS2Mapper(Mapper):
         notes = Notes(frozenset())
         for field in ("step_ns", "speedup", "inputs", "populations", "circuits"):
             if getattr(config, field) != getattr(mapping.config, field):
-                notes.refuse("", field, "edited registers keep it", hint="map again, or adopt the registers")
+                # runs and circuits are long, and shown by `placement`
+                now, before = (getattr(c, field) if field in PLAIN else None for c in (config, mapping.config))
+                hint = "map again, or adopt the registers"
+                notes.refuse("", field, "edited registers keep it", now, before, hint)
         return [*notes.findings, *silicon.told(config), *targets.outside(config)]
 
 

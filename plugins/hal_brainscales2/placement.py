@@ -156,6 +156,8 @@ def _no_room(network: Network, k: int, short: int, before: int) -> Violation:
     population = network.populations[k]
     if population.hemisphere is not None:
         helps: tuple[str, ...] = ("the other hemisphere",)
+        if population.circuits > BLOCK_COLUMNS:
+            helps = (f"no hemisphere: a neuron that lies within one has {BLOCK_COLUMNS} circuits at most",)
         where = f"hemisphere {population.hemisphere}, for {network.name(k)}"
     else:
         helps = ("fewer neurons",) if population.circuits == 1 else ("fewer neurons", "fewer circuits per neuron")

@@ -34,13 +34,12 @@ def registers(
     scale: float,
     **settings: Any,
 ) -> BrainScaleS2Config:
-    """Of an allocation that fits. settings: as of `neurons` and `readers`, and the speedup."""
+    """Of an allocation that fits. settings: as of `neurons` and `readers`, and of time."""
     tables, where = allocation.tables, allocation.placement
     if tables is None or where is None:
         raise TypeError("an allocation that fits has tables")
     starts = np.concatenate([[0], np.cumsum([c.size for c in cells])]).astype(int).tolist()
     return BrainScaleS2Config(
-        step_ns=model.semantics.dt_ns,
         scale=scale,
         inputs=tuple(InputConfig(name=name, shape=model.nodes[name].output_shape) for name in model.inputs),
         populations=tuple(

@@ -7,12 +7,16 @@ import attrs
 
 @attrs.frozen
 class Usage:
-    """resource: circuits, synapse_rows, drivers, fan_in (rows of a circuit), labels. where: which one of them."""
+    """resource: circuits, synapse_rows, drivers, fan_in (rows of a circuit), labels. where: which one of them.
+
+    population: its name, where it is of one alone.
+    """
 
     resource: str
     where: str
     needed: int
     available: int
+    population: str = ""
 
     @property
     def ok(self) -> bool:

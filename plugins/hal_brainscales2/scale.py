@@ -26,6 +26,8 @@ LIMITS: Final = (1e-3, 1e12)
 """Speedups that registers and options take."""
 USUAL: Final = (1.0, 1000.0)
 """Speedups that are taken where they do: models in the chip's own time, and in that of biology."""
+_SANE: Final = (1e-100, 1e100)
+"""s."""
 
 
 @attrs.frozen
@@ -45,7 +47,8 @@ def choose(tau_mem: Float, tau_syn: Float) -> float:
     1 or 1000 where they do; else a power of ten that does; else the middle, on a logarithmic scale, of all that do.
     Where none does it is the middle of what each end asks for.
     """
-    taus = {"tau_mem": tau_mem, "tau_syn": tau_syn}
+    # what lies beyond is out of reach of any speedup, and its ratios are no numbers
+    taus = {"tau_mem": np.clip(tau_mem, *_SANE), "tau_syn": np.clip(tau_syn, *_SANE)}
     least = max(float(taus[field].max()) / high for field, (_, high) in STANDARD.items())
     most = min(float(taus[field].min()) / low for field, (low, _) in STANDARD.items())
     tens = [10.0**k for k in range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)]

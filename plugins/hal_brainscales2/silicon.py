@@ -137,13 +137,17 @@ def network(config: BrainScaleS2Config, options: OpenOptions) -> Network:
 
 
 def _bounds(config: BrainScaleS2Config, options: OpenOptions) -> dict[str, Any]:
-    """Of membranes, where the CADC's reliable range is taken for that of the circuits; and of currents."""
+    """Of membranes, where the CADC's reliable range is taken for that of the circuits; and of currents.
+
+    Membranes go as far as their own leak, reset and threshold all the same: standard thresholds go up to 220.
+    """
     found: dict[str, Any] = {}
     targets = config.targets
     if options.clipping:
-        low, high = ((limit - targets.leak) / (targets.threshold - targets.leak) for limit in CADC_RELIABLE)
-        reset = (targets.reset - targets.leak) / (targets.threshold - targets.leak)
-        found = {"v_low": np.minimum(low, np.minimum(reset, 0.0)), "v_high": np.maximum(high, np.maximum(reset, 0.0))}
+        distance = targets.threshold - targets.leak
+        low, high = ((limit - targets.leak) / distance for limit in CADC_RELIABLE)
+        reset = (targets.reset - targets.leak) / distance
+        found = {"v_low": np.minimum(low, np.minimum(reset, 0.0)), "v_high": np.maximum(high, np.maximum(reset, 1.0))}
     if options.saturation is not None:
         found["i_max"] = np.full(config.size, options.saturation)
     return found

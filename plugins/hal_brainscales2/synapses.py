@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from hal.model import Model
 from hal.model import Projection as ModelProjection
-from hal_brainscales2.cells import Cells
-from hal_brainscales2.limits import MAX_WEIGHT
+from hal_brainscales2.cells import Cells, weights_of
 from hal_brainscales2.network import EXTERNAL, Population, Projection
 from hal_brainscales2.options import MapOptions
-from hal_brainscales2.weights import quantise
+from hal_brainscales2.weights import quantise, rows_needed
 
 COPIES: Final = 8
 """Rows over which the mapper spreads a weight by itself; what is stronger is clipped."""
@@ -87,10 +86,10 @@ def _part(
     order = np.lexsort((matrix.col, matrix.row))
     row, column = matrix.row[order].astype(np.int64), matrix.col[order].astype(np.int64)
     wanted = matrix.data[order] * c.weight[row]
-    found = p.labels()
-    name = p.path[-1].name if found is None and p.path else c.name if found is None else found[0].name
-    needed = int(np.ceil(min(np.abs(wanted * scale).max(initial=0.0) / MAX_WEIGHT, COPIES)))
-    copies = options.copies.get(name, max(1, needed))
+    name, found = weights_of(p)
+    # of the integers: a weight of 63.2 needs no second row
+    needed = int(rows_needed(quantise(wanted, scale, options.rounding, COPIES).hw).max(initial=1))
+    copies = options.copies.get(name, needed)
     made = quantise(wanted, scale, options.rounding, copies)
     node, weight = (None, np.zeros(0, np.int64)) if found is None else (found[0], _flat(found[1], row, column))
     among = base.get(p.source)

@@ -359,3 +359,17 @@ def test_where_each_connection_went_is_told() -> None:
     assert (table.driver_group[table.unit_hemisphere, row_driver(table.unit_row)] == 0).all()
     assert made.placement is not None
     assert column_row(made.placement.sender)[0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("inputs", [256, 257])
+@pytest.mark.parametrize("neurons", [1, 3, 40])
+def test_neurons_that_nobody_hears_take_no_label_of_a_full_bus(neurons: int, inputs: int) -> None:
+    """256 sources of one sign are all rows of a circuit, and all labels of the drivers."""
+    network = Network(inputs, (Population(neurons),), (matrix(EXTERNAL, 0, np.ones((inputs, neurons), int)),))
+    made = allocate(network)
+    assert made.fits == (inputs == 256)
+    if made.tables is not None:
+        assert made.placement is not None
+        found = verify(made.placement, made.tables)
+        assert not found.confusions
+        assert found.source.size == inputs * neurons

@@ -191,3 +191,8 @@ def test_devices_of_features_that_no_base_has_are_in_order(mutants, name):
     passed = {result.id for result in report.results if result.outcome == "passed"}
     meant = {"noisy": {"NOIS-001", "NOIS-002"}, "individual": {"PROF-001"}, "learner": {"LRN-001", "LRN-002"}}
     assert passed >= meant.get(name, {"REC-003", "REC-004", "REC-005", "REC-006"})
+
+
+def test_what_is_read_at_spikes_alone_is_in_order(mutants):
+    report = hal_conformance.run("no-reads-at-spikes", only=["REC-005", "REC-006"])
+    assert [(result.id, result.outcome, result.reason) for result in report.bad] == []

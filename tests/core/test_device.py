@@ -20,6 +20,7 @@ import hal
 from hal import Clock, EventBatch, MemoryRecorder, Reset
 from hal.device import COUNTERS
 from hal.errors import CapabilityError, ConfigError, DeviceTimeoutError, DoesNotFitError, StateError
+from hal.fit import Finding
 
 SILENCE = hal.events(np.zeros(0, int), np.zeros(0, int))
 LOADED_DEVICES = ["ideal", "speck2f", "toy"]
@@ -946,3 +947,63 @@ def test_a_second_thread_is_told_that_the_device_is_busy(net: Any) -> None:
         assert "one device per thread" in str(errors[0])
         assert chip.run({}, duration).status == "ok"
         assert pickle.loads(pickle.dumps(chip)).state == "loaded"
+
+
+# --- grids and steps of devices without either -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("speedup", [1.0, 2.0])
+def test_a_batch_engine_gets_times_on_the_grid_and_the_recording_has_those_given(
+    net: Any, toys: Any, speedup: float
+) -> None:
+    class Engine(toys.Device):
+        def _run_batch(self, stimulus: Any, duration_ns: int, workers: int) -> Any:
+            self.given = stimulus
+            made = []
+            for sample in stimulus:
+                self.under_way = SILENCE
+                recorder = MemoryRecorder()
+                recorder.start(attrs.evolve(self._header(duration_ns, sample), run=self.run_number + len(made)))
+                self._run(sample, duration_ns, recorder)
+                recorder.note(Finding(level="note", node="", field="own", reason="said by the engine"))
+                made.append(recorder.finish("ok"))
+            return hal.BatchRecording.of(made)
+
+    toys.add(device=Engine, speedup=speedup, clock=Clock(kind="continuous", quantum_in_ns=8))
+    grid = int(8 * speedup)
+    columns = [hal.events([grid, 2 * grid + 3], [0, 1]), hal.events([grid], [0]), SILENCE]
+    with opened(net, "toy") as chip:
+        expected = loop(chip, [{"input": column} for column in columns], 1000)
+        chip.reset(Reset.LOADED)
+        batch = chip.run_batch({"input": columns}, 1000)
+        assert [sample["input"]["t"].tolist() for sample in chip.given] == [[grid, 2 * grid], [grid], []]
+    assert [each.stimulus["input"].tolist() for each in batch] == [column.tolist() for column in columns]
+    for b, each in enumerate(expected):
+        assert batch[b].spikes["output"].tolist() == each.spikes["output"].tolist()
+        assert batch.diagnostics[b][:-1] == each.diagnostics
+        assert batch.diagnostics[b][-1].reason == "said by the engine"
+    assert [len(said) for said in batch.diagnostics] == [2, 1, 1]
+    assert f"the grid of {grid} ns" in batch.diagnostics[0][0].reason
+
+
+@pytest.mark.parametrize(("kind", "whole"), [("signal", True), ("events", False)])
+def test_where_values_go_out_runs_last_whole_steps(toys: Any, kind: Any, whole: bool) -> None:
+    class Reads(toys.Mapper):
+        def _adopt(self, config: Any) -> Any:
+            made = super()._adopt(config)
+            return attrs.evolve(made, outputs=(hal.Port("circuits", (1,), kind),), step_ns=10)
+
+    class Silent(toys.Device):
+        def _run(self, stimulus: Any, duration_ns: int, recorder: Any) -> None:
+            recorder.advance(duration_ns)
+
+    toys.add(mapper=Reads, device=Silent, clock=Clock(kind="continuous"))
+    mapping = hal.mapper("toy").adopt(toys.Config(gain=np.zeros(1, np.int8)))
+    with hal.open("toy") as chip:
+        chip.load(mapping)
+        assert chip.run({}, 20).duration_ns == 20
+        if whole:
+            with pytest.raises(ConfigError, match="whole number of steps"):
+                chip.run({}, 25)
+        else:
+            assert chip.run({}, 25).duration_ns == 25

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 import hal
 from hal import EVENT, EventBatch, Port, Probe, Signal
 from hal.errors import ConfigError
-from hal.events import MAX_REPORTED, event_problems, signal_problems
+from hal.events import MAX_REPORTED, SignalBatch, event_problems, signal_problems
 
 
 def test_an_event_is_twelve_bytes_of_time_and_index() -> None:
@@ -228,3 +228,35 @@ def test_a_raster_that_would_fill_the_memory_is_refused() -> None:
         hal.raster(np.full((2, 3), 2**62), 1)
     assert "row 0, channel 0" in str(caught.value)
     assert len(hal.raster(np.full((1, 2), 5), 1)) == 10
+
+
+rows = st.lists(st.lists(st.tuples(st.integers(0, 50), st.floats(-1e9, 1e9)), max_size=4), max_size=5)
+
+
+@given(rows, st.integers(1, 3))
+def test_signals_in_a_batch_are_given_back(runs: list[list[tuple[int, float]]], width: int) -> None:
+    signals = [
+        Signal(np.array([t for t, _ in run], int), np.array([[x] * width for _, x in run]).reshape(-1, width))
+        for run in runs
+    ]
+    batch = SignalBatch.of(signals)
+    assert len(batch) == len(runs)
+    assert (batch.t.dtype, batch.splits.dtype) == (np.int64, np.int64)
+    for b, signal in enumerate(signals):
+        for found in (batch[b], batch[b - len(runs)]):
+            assert found.t.tolist() == signal.t.tolist()
+            assert found.values.tolist() == signal.values.tolist()
+    for beyond in (len(runs), -len(runs) - 1):
+        with pytest.raises(IndexError, match=f"batch of {len(runs)} runs has no run {beyond}"):
+            batch[beyond]
+
+
+def test_signals_without_rows_have_the_width_of_those_with_some() -> None:
+    some, none = Signal([3, 5], np.ones((2, 4), np.float32)), Signal([], np.empty((0, 0)))
+    batch = SignalBatch.of([none, some, none])
+    assert batch.values.shape == (2, 4)
+    assert batch.values.dtype == np.float32
+    assert [batch[b].values.shape for b in range(3)] == [(0, 4), (2, 4), (0, 4)]
+    assert SignalBatch.of([none, none]).values.shape == (0, 0)
+    assert SignalBatch.of([Signal([], np.empty((0, 3)))])[0].values.shape == (0, 3)
+    assert len(SignalBatch.of([])) == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import hal
 from hal import EVENT, EventBatch, Port, Signal
 from hal.errors import ConfigError, Problem
-from hal.intake import check, check_batch, duration_problems
+from hal.intake import check, check_batch, duration_problems, floored, floored_batch
 
 PORTS = (Port("a", (2, 2)), Port("b", (3,), "signal"), Port("@clock", (1,)))
 STEP = 10
@@ -291,3 +291,54 @@ def test_names_lengths_duration_and_columns_are_reported_together() -> None:
     stimuli = {"a": [hal.events([0], [99])], "x": [1]}
     found = where(check_batch, stimuli, PORTS, 15, STEP)
     assert {"duration_ns", "stimulus 'x'", "sample 0, stimulus 'a', row 0"} <= set(found)
+
+
+# --- grids -----------------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 3)), max_size=5), min_size=1, max_size=4),
+    st.sampled_from([1, 2, 8, 1000]),
+)
+def test_a_batch_on_a_grid_is_its_samples_on_the_grid(runs: list[list[tuple[int, int]]], quantum: int) -> None:
+    arrays = [hal.events(*np.array(sorted(run), int).reshape(-1, 2).T) for run in runs]
+    signals = [Signal([k], np.full((1, 3), 0.5)) for k in range(len(runs))]
+    batch = check_batch({"a": EventBatch.of(arrays), "b": signals}, PORTS, 100, STEP)
+    before = batch.columns["a"].events.tolist()
+    made, notes = floored_batch(batch, quantum)
+    assert len(made) == len(notes) == len(runs)
+    for b, array in enumerate(arrays):
+        alone, said = floored(batch[b], quantum)
+        assert made[b]["a"].tolist() == alone["a"].tolist() == [(t - t % quantum, i) for t, i in array.tolist()]
+        assert made[b]["b"] is batch[b]["b"]
+        assert list(notes[b]) == said
+        assert sum(note.realised for note in notes[b]) == sum(t % quantum > 0 for t, _ in array.tolist())
+    assert batch.columns["a"].events.tolist() == before
+
+
+def test_notes_of_a_grid_name_input_and_count() -> None:
+    column = [hal.events([10, 11, 19], [0, 1, 2]), hal.events([20], [0])]
+    given_twice = {"a": column, "@clock": [hal.events([], []), hal.events([25], [0])]}
+    _, notes = floored_batch(check_batch(given_twice, PORTS, 100, STEP), 10)
+    assert [[(note.node, note.level, note.field, note.reason) for note in each] for each in notes] == [
+        [("a", "note", "quantum_in_ns", "2 events were moved to the grid of 10 ns")],
+        [("@clock", "note", "quantum_in_ns", "1 events were moved to the grid of 10 ns")],
+    ]
+
+
+def test_a_batch_on_the_grid_already_is_not_copied() -> None:
+    batch = check_batch({"a": EventBatch.of([hal.events([0, 10], [0, 1])])}, PORTS, 100, STEP)
+    made, notes = floored_batch(batch, 10)
+    assert made.columns["a"] is batch.columns["a"]
+    assert notes == [()]
+
+
+def test_samples_of_a_batch_by_number_and_slice() -> None:
+    batch = check_batch({"a": [hal.events([k], [0]) for k in range(3)]}, PORTS, 100, STEP)
+    assert [sample["a"]["t"].tolist() for sample in batch[1:]] == [[1], [2]]
+    assert batch[-1]["a"].tolist() == [(2, 0)]
+    assert [len(sample) for sample in batch] == [3, 3, 3]
+    assert batch[3:] == ()
+    for beyond in (3, -4):
+        with pytest.raises(IndexError, match=f"batch of 3 samples has no sample {beyond}"):
+            batch[beyond]

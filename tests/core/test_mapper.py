@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hal
-from hal import nodes, registry
+from hal import Clock, nodes, registry
 from hal.errors import CapabilityError, ConfigError, DoesNotFitError
 from hal.fit import Finding, Observable
 from hal.mapper import Mapper, Plan
@@ -708,3 +708,97 @@ def test_an_index_is_the_c_order_position_in_the_image(net: Any) -> None:
         assert np.array_equal(np.stack([rows["feature"], rows["y"], rows["x"]]), expected)
     recording = net.run("speck2f", model, {"input": hal.events([0, 1000], [5, 23])}, 2000)
     assert recording.spikes["output"]["index"].tolist() == [5, 23]
+
+
+# --- devices without steps -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("speedup", "least"), [(1.0, 10), (3.0, 30), (2.55, 26), (0.5, 5), (0.01, 1)])
+def test_without_steps_any_period_goes_that_is_not_too_short_on_the_chip(
+    net: Any, toys: Any, speedup: float, least: int
+) -> None:
+    toys.add(clock=Clock(kind="continuous"), speedup=speedup)
+    mapper = hal.mapper("toy")
+    for every in (least, least + 1, 10 * least + 7):
+        (probe,) = mapper.map(net.relay(), record=[hal.Probe("cells", "v", None, every)]).record
+        assert probe.every_ns == every
+    if least > 1:
+        with pytest.raises(ConfigError, match="cannot be sampled so often") as caught:
+            mapper.map(net.relay(), record=[hal.Probe("cells", "v", None, least - 1)])
+        (problem,) = caught.value.problems
+        assert (problem.where, problem.value, problem.limit) == ("record 'cells'", least - 1, f"{least} ns or more")
+    for none in (0, -5):
+        assert record_problems("toy", net.relay(), [hal.Probe("cells", "v", None, none)]) == ["record 'cells'"]
+
+
+def test_without_steps_a_period_of_a_step_is_any(net: Any, toys: Any) -> None:
+    observables = (Observable(variable="spikes", unit="events"), Observable(variable="v", unit="mV", period_ns=0))
+    toys.add(clock=Clock(kind="continuous"), observables=observables, speedup=1000.0)
+    assert hal.mapper("toy").map(net.relay(), record=[hal.Probe("cells", "v", None, 1)]).record
+
+
+@pytest.mark.parametrize("kind", ["event", "continuous"])
+def test_what_comes_with_spikes_has_no_period_and_counts_once_a_node(net: Any, toys: Any, kind: Any) -> None:
+    observables = (
+        Observable(variable="spikes", unit="events"),
+        Observable(variable="at", unit="s", per="spike", at_once=1, period_ns=None),
+    )
+    toys.add(clock=Clock(kind=kind), observables=observables)
+    model = two_layers(net, np.eye(2), np.eye(2))
+    mapper = hal.mapper("toy")
+    assert mapper.map(model, record=[hal.Probe("a", "at")]).record
+    with pytest.raises(ConfigError, match="cannot be sampled over time") as caught:
+        mapper.map(model, record=[hal.Probe("a", "at", None, 10)])
+    assert [(p.where, p.value) for p in caught.value.problems] == [("record 'a'", 10)]
+    with pytest.raises(ConfigError, match="too many probes of at"):
+        mapper.map(model, record=[hal.Probe("a", "at"), hal.Probe("b", "at")])
+    with pytest.raises(ConfigError, match="of all neurons of the node") as caught:
+        mapper.map(model, record=[hal.Probe("a", "at", (1,))])
+    assert [(p.where, p.value) for p in caught.value.problems] == [("record 'a'", (1,))]
+
+
+def test_what_comes_with_spikes_counts_once_a_node_on_each_core(net: Any, toys: Any) -> None:
+    class TwoCores(toys.Mapper):
+        def _plan(self, *args: Any) -> Plan:
+            plan = super()._plan(*args)
+            rows = plan.placement.rows
+            rows["core"][rows["core"] >= 0] = cores
+            return plan
+
+    observables = (
+        Observable(variable="spikes", unit="events"),
+        Observable(variable="at", unit="s", per="spike", at_once=1, scope="core"),
+    )
+    toys.add(mapper=TwoCores, observables=observables)
+    model, mapper = two_layers(net, np.eye(2), np.eye(2)), hal.mapper("toy")
+    probes = [hal.Probe("a", "at"), hal.Probe("b", "at")]
+    cores = [0, 0, 1, 1]
+    assert mapper.map(model, record=probes).record
+    cores = [0, 1, 1, 1]
+    with pytest.raises(ConfigError, match="core 1") as caught:
+        mapper.map(model, record=probes)
+    assert [p.value for p in caught.value.problems] == [2]
+
+
+# --- capabilities ----------------------------------------------------------------------------------------------------
+
+
+def test_an_option_may_add_to_what_a_chip_does(net: Any, toys: Any) -> None:
+    @attrs.frozen(kw_only=True)
+    class Options(toys.MapOptions):
+        approximations = ("leak",)
+
+    class Able(toys.Mapper):
+        def _capabilities(self, options: Any) -> frozenset[str]:
+            return self.spec.capabilities | ({"neuron.lif"} if options.circuits else set())
+
+    toys.add(mapper=Able, map_options=Options, capabilities=toys.ALL - {"neuron.lif"})
+    cells = net.neuron(nodes.LIF, "cells", 2, tau=5)
+    model = net.chain(net.input("input", 2), net.linear("fc", np.eye(2)), cells, net.output("output", 2))
+    mapper, asked = hal.mapper("toy"), {"approximate": {"leak"}, "circuits": {"cells": 2}}
+    assert mapper.check(model, asked).fits
+    assert mapper.map(model, asked).config.gain.size == 2
+    report = mapper.check(model, {"approximate": {"leak"}})
+    assert [(finding.node, finding.level) for finding in report.refused] == [("cells", "refused")]
+    with pytest.raises(DoesNotFitError, match="cells"):
+        mapper.map(model, {"approximate": {"leak"}})

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import hal
 from hal import ArrowRecorder, BatchRecording, MemoryRecorder, Probe, Recording, Signal, read_recording
 from hal.errors import ConfigError, FormatError
+from hal.events import SignalBatch
 from hal.fit import Finding
 from hal.recorder import Recorder, RunHeader
 from hal.store.arrow import END_OF_STREAM
@@ -514,3 +515,24 @@ def test_recordings_that_differ_make_no_batch() -> None:
     late.sample("s", "output", np.array([5]), np.ones((1, 2)))
     with pytest.raises(ConfigError, match="sampled at other times"):
         BatchRecording.of([shortened(4), late.finish("ok")])
+
+
+def test_traces_of_a_batch_are_rows_with_splits() -> None:
+    def run(number: int, rows: int) -> Recording:
+        recorder = MemoryRecorder()
+        probes = (Probe("n", "at_spike", (0,)), Probe("n", "v"))
+        header = RunHeader(device="toy", kind="emulator", nodes={"n": (2,)}, traces=probes, duration_ns=100, run=number)
+        recorder.start(header)
+        if rows:
+            recorder.sample("n", "at_spike", np.full(rows, 7), np.arange(rows, dtype=float)[:, None] + 10 * number)
+        recorder.sample("n", "v", np.array([99]), np.array([[number, -number]], float))
+        return recorder.finish("ok")
+
+    batch = BatchRecording.of([run(1, 2), run(2, 0), run(3, 3)])
+    rows = batch.traces["n", "at_spike"]
+    assert isinstance(rows, SignalBatch)
+    assert rows.splits.tolist() == [0, 2, 2, 5]
+    assert rows.values.ravel().tolist() == [10, 11, 30, 31, 32]
+    assert [each.traces["n", "at_spike"].values.shape for each in batch] == [(2, 1), (0, 1), (3, 1)]
+    assert [each.traces["n", "v"].values.tolist() for each in batch] == [[[1, -1]], [[2, -2]], [[3, -3]]]
+    assert batch[2].traces["n", "at_spike"].t.tolist() == [7, 7, 7]

@@ -1,11 +1,12 @@
 """Observables that are not there, and limits of probes that are not kept."""
 
 import attrs
+import numpy as np
 
 from hal.errors import ConfigError
 from hal.fit import Observable
 from hal_mutants.catalogue import fault
-from hal_mutants.mixins import Plain, PlainMapper
+from hal_mutants.mixins import Plain, PlainMapper, Through
 
 
 def _limited(variable, **limits):
@@ -76,3 +77,44 @@ class ObservableNotThere(PlainMapper):
         if any(getattr(probe, "variable", "") == "w" for probe in record):
             raise ConfigError("not today", hint="ask again")
         return super().map(model, options, record=record, **more)
+
+
+@fault("no-reads-at-spikes", {})
+class ReadsAtSpikes(Plain):
+    """In order: has v at spikes alone, a row for each."""
+
+    declare = _limited("v", per="spike", period_ns=None)
+
+    def rows(self, t):
+        return t
+
+    def _run(self, stimulus, duration_ns, recorder):
+        read = {probe.node for probe in self.mapping.record if probe.variable == "v"}
+
+        def emit(node, t, index):
+            recorder.emit(node, t, index)
+            if node in read:
+                rows = self.rows(np.asarray(t))
+                recorder.sample(node, "v", rows, np.ones((rows.size, 1)))
+
+        def sample(node, variable, t, values):
+            if variable != "v":
+                recorder.sample(node, variable, t, values)
+
+        super()._run(stimulus, duration_ns, Through(recorder, emit=emit, sample=sample))
+
+
+@fault("misses-spikes", {"REC-005": "rows, and"})
+class MissesSpikes(ReadsAtSpikes):
+    """Has v at spikes alone, and not at all of them."""
+
+    def rows(self, t):
+        return t[1:]
+
+
+@fault("reads-after-spikes", {"REC-005": "spikes at other times"})
+class ReadsAfterSpikes(ReadsAtSpikes):
+    """Has v at spikes alone, and says when it read it instead of when they were."""
+
+    def rows(self, t):
+        return t + 1
