@@ -12,6 +12,7 @@ from hal.events import EVENT, EventBatch, SignalBatch
 from hal.intake import Batch
 from hal.recording import BatchRecording
 from hal.store.manifest import RunHeader
+from hal_brainscales2.passes import tally, write
 from hal_brainscales2.readout import Readout, Spikes
 from hal_emulators.cuba import Network
 from hal_emulators.link import Link
@@ -49,42 +50,41 @@ def run(chip: Chip, batch: Batch, duration_ns: int, workers: int, header: RunHea
     there = came.t < until_s
     sent, into = channel[there], sample[there]
     done = chip.network.run_batch(until_s, came.t[there], sent, _splits(into, size), workers=workers)
-    of, cores = np.repeat(np.arange(size), np.diff(done.splits)), chip.fan_out.shape[1]
+    cores = chip.fan_out.shape[1]
     leaving = np.flatnonzero(chip.to_host[done.neuron])
-    if not chip.link.alone(done.t[leaving], _splits(of[leaving], size)).kept.all():
+    if not chip.link.alone(done.t[leaving], np.searchsorted(leaving, done.splits)).kept.all():
         return None
     read = _read(chip, done.t, done.splits, header.run)
-    told = leaving[read[leaving] < until_s]
+    heard = read[leaving] < until_s
+    order, lost = leaving[heard], leaving[~heard]
+    ends = np.searchsorted(order, done.splits)
     stats = {counter: np.zeros((size, cores), np.int64) for counter in header.counters}
     stats["events_in"][:, 0] = np.bincount(sample, minlength=size)
-    late = np.concatenate([sample[~there], np.repeat(of[leaving], read[leaving] >= until_s)])
-    stats["pending"][:, 0] = np.bincount(late, minlength=size)
-    stats["events_out"] += _counted(of * cores + chip.core[done.neuron], size * cores).reshape(size, cores)
+    stats["pending"][:, 0] = np.bincount(sample[~there], minlength=size) + np.diff(np.searchsorted(lost, done.splits))
     for c, met in enumerate(chip.fan_out.T):
-        stats["synops"][:, c] = _counted(into, size, met[sent]) + _counted(
-            of, size, met[chip.network.n_inputs + done.neuron]
-        )
-    order = told[np.lexsort((read[told], of[told]))]
-    spikes, of = Spikes(done.t, read, done.neuron, done.i)[order], of[order]
+        stats["synops"][:, c] = np.bincount(into, met[sent], minlength=size)
+    tally(
+        done.splits, done.neuron, chip.core, chip.fan_out[chip.network.n_inputs :], stats["events_out"], stats["synops"]
+    )
+    if chip.readout.options.jitter_s:
+        order = order[np.lexsort((read[order], np.repeat(np.arange(size), np.diff(ends))))]
+    spikes = Spikes(done.t, read, done.neuron, done.i)
+    if chip.readout.options.jitter_s or order.size < done.t.size:
+        spikes = spikes[order]
     stamp = chip.readout.stamps(spikes.read, 0, duration_ns)
     return BatchRecording(
         header=header,
         runs=header.run + np.arange(size, dtype=np.int64),
         t0_ns=np.zeros(size, np.int64),
-        spikes=_spikes(chip, batch, spikes, stamp, of, header),
+        spikes=_spikes(chip, batch, spikes, stamp, ends, header),
         status=tuple("ok" for _ in range(size)),
         stats=stats,
         traces={
-            (node, variable): _per_spike(chip, spikes, stamp, of, variable, run, size)
+            (node, variable): _per_spike(chip, spikes, stamp, ends, variable, run)
             for node, variable, run in chip.readout.per_spike
         },
         stimuli=batch,
     )
-
-
-def _counted(which: I64, size: int, weights: I64 | None = None) -> I64:
-    """How many, or how much, of each of 0..size - 1, (size,)."""
-    return np.bincount(which, weights, minlength=size).astype(np.int64)
 
 
 def _fed(chip: Chip, batch: Batch) -> tuple[Floats, I64, I64]:
@@ -120,7 +120,7 @@ def _read(chip: Chip, t: Floats, splits: I64, first_run: int) -> Floats:
 
 
 def _spikes(
-    chip: Chip, batch: Batch, spikes: Spikes, stamp: I64, where: I64, header: RunHeader
+    chip: Chip, batch: Batch, spikes: Spikes, stamp: I64, splits: I64, header: RunHeader
 ) -> dict[str, EventBatch]:
     made: dict[str, EventBatch] = {}
     for name in header.nodes:
@@ -128,15 +128,12 @@ def _spikes(
         if isinstance(column, EventBatch):
             made[name] = column
             continue
-        there, index = chip.readout.of(name, spikes.neuron)
-        events = np.empty(int(there.sum()), EVENT)
-        events["t"], events["index"] = stamp[there], index[there]
-        made[name] = EventBatch(events, _splits(where[there], len(batch)))
+        events, ends = np.empty(spikes.t.size, EVENT), np.zeros(splits.size, np.int64)
+        n = write(splits, spikes.neuron, chip.readout.places[name], stamp, events["t"], events["index"], ends)
+        made[name] = EventBatch(events[:n].copy(), ends)
     return made
 
 
-def _per_spike(
-    chip: Chip, spikes: Spikes, stamp: I64, where: I64, variable: str, run: tuple[int, int], size: int
-) -> SignalBatch:
+def _per_spike(chip: Chip, spikes: Spikes, stamp: I64, splits: I64, variable: str, run: tuple[int, int]) -> SignalBatch:
     mine, values = chip.readout.rows(spikes, variable, run, 0.0)
-    return SignalBatch(stamp[mine], values, _splits(where[mine], size))
+    return SignalBatch(stamp[mine], values, np.searchsorted(np.flatnonzero(mine), splits))
