@@ -12,7 +12,7 @@ from hal.events import EVENT, EventBatch, SignalBatch
 from hal.intake import Batch
 from hal.recording import BatchRecording
 from hal.store.manifest import RunHeader
-from hal_brainscales2.passes import tally, write
+from hal_brainscales2.passes import count, tally, write
 from hal_brainscales2.readout import Readout, Spikes
 from hal_emulators.cuba import Network
 from hal_emulators.link import Link
@@ -51,26 +51,25 @@ def run(chip: Chip, batch: Batch, duration_ns: int, workers: int, header: RunHea
     sent, into = channel[there], sample[there]
     done = chip.network.run_batch(until_s, came.t[there], sent, _splits(into, size), workers=workers)
     cores = chip.fan_out.shape[1]
-    leaving = np.flatnonzero(chip.to_host[done.neuron])
-    if not chip.link.alone(done.t[leaving], np.searchsorted(leaving, done.splits)).kept.all():
+    spikes, ends = _some(
+        Spikes(done.t, _read(chip, done.t, done.splits, header.run), done.neuron, done.i),
+        done.splits,
+        chip.to_host[done.neuron],
+    )
+    if not chip.link.alone(spikes.t, ends).kept.all():
         return None
-    read = _read(chip, done.t, done.splits, header.run)
-    heard = read[leaving] < until_s
-    order, lost = leaving[heard], leaving[~heard]
-    ends = np.searchsorted(order, done.splits)
+    leaving = np.diff(ends)
+    spikes, ends = _some(spikes, ends, spikes.read < until_s)
     stats = {counter: np.zeros((size, cores), np.int64) for counter in header.counters}
     stats["events_in"][:, 0] = np.bincount(sample, minlength=size)
-    stats["pending"][:, 0] = np.bincount(sample[~there], minlength=size) + np.diff(np.searchsorted(lost, done.splits))
+    stats["pending"][:, 0] = np.bincount(sample[~there], minlength=size) + leaving - np.diff(ends)
     for c, met in enumerate(chip.fan_out.T):
         stats["synops"][:, c] = np.bincount(into, met[sent], minlength=size)
     tally(
         done.splits, done.neuron, chip.core, chip.fan_out[chip.network.n_inputs :], stats["events_out"], stats["synops"]
     )
     if chip.readout.options.jitter_s:
-        order = order[np.lexsort((read[order], np.repeat(np.arange(size), np.diff(ends))))]
-    spikes = Spikes(done.t, read, done.neuron, done.i)
-    if chip.readout.options.jitter_s or order.size < done.t.size:
-        spikes = spikes[order]
+        spikes = spikes[np.lexsort((spikes.read, np.repeat(np.arange(size), np.diff(ends))))]
     stamp = chip.readout.stamps(spikes.read, 0, duration_ns)
     return BatchRecording(
         header=header,
@@ -85,6 +84,11 @@ def run(chip: Chip, batch: Batch, duration_ns: int, workers: int, header: RunHea
         },
         stimuli=batch,
     )
+
+
+def _some(spikes: Spikes, splits: I64, which: Bools) -> tuple[Spikes, I64]:
+    """Those spikes, and where samples begin among them; nothing is copied for all."""
+    return (spikes, splits) if which.all() else (spikes[which], np.searchsorted(np.flatnonzero(which), splits))
 
 
 def _fed(chip: Chip, batch: Batch) -> tuple[Floats, I64, I64]:
@@ -128,9 +132,10 @@ def _spikes(
         if isinstance(column, EventBatch):
             made[name] = column
             continue
-        events, ends = np.empty(spikes.t.size, EVENT), np.zeros(splits.size, np.int64)
-        n = write(splits, spikes.neuron, chip.readout.places[name], stamp, events["t"], events["index"], ends)
-        made[name] = EventBatch(events[:n].copy(), ends)
+        place, ends = chip.readout.places[name], np.zeros(splits.size, np.int64)
+        events = np.empty(count(splits, spikes.neuron, place, ends), EVENT)
+        write(spikes.neuron, place, stamp, events["t"], events["index"])
+        made[name] = EventBatch(events, ends)
     return made
 
 

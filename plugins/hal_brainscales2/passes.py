@@ -26,18 +26,27 @@ tally: Any = _compiled(_tally)
 each is met by, fan_out (n, cores); both (samples, cores)."""
 
 
-def _write(splits: I64, source: I64, place: I64, stamp: I64, t: I64, index: NDArray[np.uint32], ends: I64) -> int:
+def _count(splits: I64, source: I64, place: I64, ends: I64) -> int:
     n = 0
     for b in range(splits.size - 1):
         for k in range(splits[b], splits[b + 1]):
-            at = place[source[k]]
-            if at >= 0:
-                t[n], index[n] = stamp[k], at
-                n += 1
+            n += place[source[k]] >= 0
         ends[b + 1] = n
     return n
 
 
+count: Any = _compiled(_count)
+"""How many events have a source whose place, (n,), is 0 or more, and where samples end among them, (samples + 1,)."""
+
+
+def _write(source: I64, place: I64, stamp: I64, t: I64, index: NDArray[np.uint32]) -> None:
+    n = 0
+    for k in range(source.size):
+        at = place[source[k]]
+        if at >= 0:
+            t[n], index[n] = stamp[k], at
+            n += 1
+
+
 write: Any = _compiled(_write)
-"""Stamps and indices, place (n,), of events of sources whose place is 0 or more, and where samples end, (samples + 1,);
-how many there are."""
+"""Stamps, and places as indices, of the events that `count` counts."""
