@@ -83,7 +83,7 @@ def _collect(layer: int, n_events: int, until: float, layers: Layers, room: Room
             n += 1
     if not sorted_:
         sort(
-            room.at[:n], room.packet[:n], room.decay[:n, 0], until,
+            room.at[:n], room.packet[:n], room.decay[:n, 0],
             room.spare_t, room.spare_source, room.spare_i, room.buckets,
         )  # fmt: skip
     return n
@@ -241,7 +241,7 @@ def _sample(events: int, until: float, layers: Layers, room: Room) -> int:
         if at < 0:
             return at
         sort(
-            room.t[begin:at], room.source[begin:at], room.i[begin:at], until,
+            room.t[begin:at], room.source[begin:at], room.i[begin:at],
             room.spare_t, room.spare_source, room.spare_i, room.buckets,
         )  # fmt: skip
         if events < begin < at:
