@@ -9,8 +9,9 @@ ideal, with the spikes of both layers recorded and all counters, in one thread; 
 jax on the whole batch at once, in float32, as it comes, with room for all events. The last column says how many spikes
 each found: of neurons that fire at the same instant the peer keeps one. Ours has to be 8 times as fast at least.
 
-_core is `Network.run_batch` without mapper and device; _general the same by the way that knows recurrence; no peer runs
-for these, they are beside the first.
+_chip is the same with preset chip: membranes have bounds, and events a grid. _core is `Network.run_batch` without
+mapper and device; _general the same by the way that knows recurrence; no peer runs for these, they are beside the
+first.
 
 Mapping, building and compiling are outside the timing. `peers/README.md` tells how to install the peer.
 """
@@ -64,7 +65,7 @@ def points(n: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     return ns, order.astype(np.int32)
 
 
-def chip(w1: NDArray[np.float64], w2: NDArray[np.float64]) -> Any:
+def chip(w1: NDArray[np.float64], w2: NDArray[np.float64], preset: str) -> Any:
     """The device, loaded with the network."""
     ones, named = np.ones, {}
     for name, weight in (("fc1", w1), ("fc2", w2)):
@@ -81,7 +82,7 @@ def chip(w1: NDArray[np.float64], w2: NDArray[np.float64]) -> Any:
     everything = {"input": start, **named, "output": end}
     model = Model.of(everything, list(pairwise(everything)), hal.Semantics(profile="nir"))
     once = {"speedup": 1.0, "scale": SCALE, "refractory_s": {"hidden": 30e-6, "out": 30e-6}}
-    device = hal.open("brainscales2", preset="ideal")
+    device = hal.open("brainscales2", preset=preset)
     device.load(hal.mapper("brainscales2").map(model, once, record=["hidden"]))
     return device
 
@@ -101,18 +102,19 @@ def measure(python: str | None, repeat: int, samples: int) -> list[dict[str, Any
     largest, cuba_layers._LARGEST = cuba_layers._LARGEST, 0
     general = Network(neurons, synapses)
     cuba_layers._LARGEST = largest
-    device = chip(w1, w2)
+    ideal, real = (chip(w1, w2, preset) for preset in ("ideal", "chip"))
     batch = hal.EventBatch(hal.events(times_ns.ravel(), channels.ravel()), np.arange(samples + 1) * 5)
     name, until_ns = f"event_ff_5_120_3_b{samples}", round(UNTIL * 1e9)
     ways: dict[str, Any] = {
-        name: lambda: device.run_batch({"input": batch}, until_ns),
+        name: lambda: ideal.run_batch({"input": batch}, until_ns),
+        f"{name}_chip": lambda: real.run_batch({"input": batch}, until_ns),
         f"{name}_core": lambda: core.run_batch(UNTIL, times, channels),
         f"{name}_general": lambda: general.run_batch(UNTIL, times, channels),
     }
     rows: list[dict[str, Any]] = []
     for which, run in ways.items():
         seen = run()
-        if which == name:
+        if which in (name, f"{name}_chip"):
             found = {key: len(seen.spikes[key].events) for key in ("hidden", "output")}
         else:
             found = {"hidden": int((seen.neuron < HIDDEN).sum()), "output": int((seen.neuron >= HIDDEN).sum())}

@@ -154,8 +154,10 @@ def floored_batch(batch: Batch, quantum_ns: int) -> tuple[Batch, list[tuple[Find
             events = column.events.copy()
             events["t"] -= late
             columns[name] = EventBatch(events, column.splits)
-            for b in np.flatnonzero(np.diff(ends)).tolist():
-                notes[b] = (*notes[b], _moved(name, int(ends[b + 1] - ends[b]), quantum_ns))
+            counts = np.diff(ends)
+            said = {count: _moved(name, count, quantum_ns) for count in np.unique(counts).tolist()}
+            for b in np.flatnonzero(counts).tolist():
+                notes[b] = (*notes[b], said[int(counts[b])])
     return Batch(columns, batch.size), notes
 
 

@@ -99,7 +99,7 @@ class Network:
 
     @property
     def layered(self) -> bool:
-        """Whether there is no recurrence and no bound: `run_batch` may go layer by layer, faster and the same."""
+        """Whether there is no recurrence: `run_batch` may go layer by layer, faster and the same."""
         return self._layers is not None
 
     @property

@@ -134,6 +134,7 @@ class Neurons:
         kind = np.full(self.size, neuron.ANY_RATIO)
         for special in (neuron.EQUAL, neuron.DOUBLE):
             kind[np.abs(ratio - special) <= _TIGHT] = special
+        unequal = np.where(kind == neuron.EQUAL, 2.0, ratio)
         columns = {
             neuron.TAU: self.tau_mem,
             neuron.RATE: 1.0 / self.tau_mem,
@@ -146,6 +147,7 @@ class Neurons:
             neuron.LOW: self.v_low - self.v_leak,
             neuron.HIGH: self.v_high - self.v_leak,
             neuron.MOST_I: self.i_max,
+            neuron.PEAK: np.where(kind == neuron.EQUAL, np.exp(-1.0), unequal ** (-unequal / (unequal - 1.0))),
             neuron.WINDOW: np.where(self.t_ref > _BRIEF * shorter, 0.0, shorter),
         }
         for column, values in columns.items():

@@ -13,7 +13,50 @@ from math import exp, inf, log
 import numpy as np
 
 from . import cuba_neuron as neuron
-from ._jit import njit
+from ._jit import njit, njit_inlined
+
+SAFELY = 1e-12
+"""Relative: so far from a level no rounding takes a potential past it."""
+
+
+@njit_inlined
+def flow(
+    t: float, u: float, i: float, held: float, until: float, rate: float, ratio: float, kind: float,
+    low: float, high: float,
+) -> tuple[float, float]:  # fmt: skip
+    """(u, I) at `until`, from those at t; u is held until `held`. Seconds."""
+    if low <= i <= high:
+        # the current only decays, and takes no potential past a bound
+        return neuron.flow(t, u, i, held, until, rate, ratio, kind)
+    return _driven(t, u, i, held, until, rate, ratio, kind, low, high)
+
+
+@njit_inlined
+def plan(
+    t: float, u: float, i: float, held: float, blind: float, armed: bool,
+    th: float, tau: float, rate: float, ratio: float, kind: float, low: float, high: float,
+) -> tuple[float, float, bool]:  # fmt: skip
+    """As `neuron.plan`, of a threshold that lies between the bounds or is inf.
+
+    With the leak below the threshold no bound matters: what has been at the lower one lacks the current to get up, and
+    what has been at the upper one lies above the threshold until it lacks it too.
+    """
+    if low <= i <= high or th > 0.0:
+        return neuron.plan(t, u, i, held, blind, armed, th, tau, rate, ratio, kind)
+    return _plan_driven(t, u, i, held, blind, armed, th, tau, rate, ratio, kind, low, high)
+
+
+@njit_inlined
+def clear(u: float, i: float, then: float, then_i: float, peak: float, low: float, high: float) -> bool:
+    """Whether u, free from where I is below the lower bound to (then, then_i), surely has come to none; False: unknown.
+
+    Also where I is above the upper bound, of a u that has not turned. u turns at most once, and it has not where it
+    still goes towards I. Else it has gone no further down than from its start, or 0, by `peak` for all of I, which is
+    the most that I = 1 makes of u.
+    """
+    least = min(u, 0.0) + peak * i if i < low and then_i >= then else min(u, then)
+    slack = SAFELY * (abs(u) + abs(i))
+    return low + slack < least and max(u, then) < high - slack
 
 
 @njit
@@ -23,11 +66,11 @@ def _released(i: float, bound: float, ratio: float) -> float:
 
 
 @njit
-def flow(
+def _driven(
     t: float, u: float, i: float, held: float, until: float, rate: float, ratio: float, kind: float,
     low: float, high: float,
 ) -> tuple[float, float]:  # fmt: skip
-    """(u, I) at `until`, from those at t; u is held until `held`. Seconds."""
+    """As `flow`, wherever I is."""
     if until <= held:
         return u, i * exp(-(until - t) * rate * ratio)
     if t < held:
@@ -50,11 +93,11 @@ def flow(
 
 
 @njit
-def plan(
+def _plan_driven(
     t: float, u: float, i: float, held: float, blind: float, armed: bool,
     th: float, tau: float, rate: float, ratio: float, kind: float, low: float, high: float,
 ) -> tuple[float, float, bool]:  # fmt: skip
-    """As `neuron.plan`, of a threshold that lies between the bounds or is inf.
+    """As `plan`, wherever I is.
 
     On the way up to it there is no bound. One is left behind before the threshold only where the leak is not below
     that: inhibition has brought the potential down to the lower bound, and the leak takes it up again.
@@ -63,7 +106,7 @@ def plan(
         return inf, 0.0, False
     start = t
     if t < blind:
-        u, i = flow(t, u, i, held, blind, rate, ratio, kind, low, high)
+        u, i = _driven(t, u, i, held, blind, rate, ratio, kind, low, high)
         start, armed = blind, u < th
     if i < low and th <= 0.0 and not (armed and u >= th):
         released = _released(i, low, ratio)

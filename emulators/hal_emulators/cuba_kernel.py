@@ -152,18 +152,11 @@ def _pop(times: F64, packets: I64, counts: I64) -> int:
 @njit_inlined
 def _replan(n: int, p: F64, s: F64, heap: I64, place: I64, whens: F64) -> None:
     armed = s[n, neuron.ARMED] != 0.0
-    if p[n, neuron.LOW] <= s[n, neuron.CURRENT] <= p[n, neuron.HIGH]:
-        # the current only decays, and takes no potential past a bound
-        when, s[n, neuron.NEXT_I], armed = neuron.plan(
-            s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT], s[n, neuron.HELD], s[n, neuron.BLIND], armed,
-            p[n, neuron.TH], p[n, neuron.TAU], p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND],
-        )  # fmt: skip
-    else:
-        when, s[n, neuron.NEXT_I], armed = bounds.plan(
-            s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT], s[n, neuron.HELD], s[n, neuron.BLIND], armed,
-            p[n, neuron.TH], p[n, neuron.TAU], p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND],
-            p[n, neuron.LOW], p[n, neuron.HIGH],
-        )  # fmt: skip
+    when, s[n, neuron.NEXT_I], armed = bounds.plan(
+        s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT], s[n, neuron.HELD], s[n, neuron.BLIND], armed,
+        p[n, neuron.TH], p[n, neuron.TAU], p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND],
+        p[n, neuron.LOW], p[n, neuron.HIGH],
+    )  # fmt: skip
     s[n, neuron.ARMED] = 1.0 if armed else 0.0
     if whens[n] != when:
         whens[n] = when
@@ -180,11 +173,6 @@ def plan_all(memory: Memory) -> None:
 @njit_inlined
 def _at(n: int, t: float, p: F64, s: F64) -> tuple[float, float]:
     """(u, I) of a neuron at t, before which nothing happens to it."""
-    if p[n, neuron.LOW] <= s[n, neuron.CURRENT] <= p[n, neuron.HIGH]:
-        return neuron.flow(
-            s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT], s[n, neuron.HELD], t,
-            p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND],
-        )  # fmt: skip
     return bounds.flow(
         s[n, neuron.T], s[n, neuron.U], s[n, neuron.CURRENT], s[n, neuron.HELD], t,
         p[n, neuron.RATE], p[n, neuron.RATIO], p[n, neuron.KIND], p[n, neuron.LOW], p[n, neuron.HIGH],

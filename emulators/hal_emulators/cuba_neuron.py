@@ -15,9 +15,9 @@ from ._jit import njit, njit_inlined
 
 F64 = NDArray[np.float64]
 
-# columns of the parameters; potentials are above v_leak
-TAU, RATE, RATIO, KIND, TH, RESET, HOLD, REF, LOW, HIGH, MOST_I, WINDOW = range(12)
-N_PARAMETERS = 12
+# columns of the parameters; potentials are above v_leak; PEAK is the most of u that I = 1 makes
+TAU, RATE, RATIO, KIND, TH, RESET, HOLD, REF, LOW, HIGH, MOST_I, WINDOW, PEAK = range(13)
+N_PARAMETERS = 13
 # columns of the state: it is that at T, seconds; V is held until HELD, and nothing counts as a spike until BLIND;
 # NEXT_I is I at the spike that is planned; COUNT spikes have come in the WINDOW, seconds, that began at SINCE
 T, U, CURRENT, HELD, BLIND, ARMED, NEXT_I, SINCE, COUNT = range(9)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,8 @@ from ._jit import njit, njit_inlined
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
+_NARROW = 1e-290
+"""s: times so near to each other share one bucket, whose number would not be finite else."""
 
 
 @njit_inlined
@@ -18,20 +22,23 @@ def later(t: float, number: int, other_t: float, other: int) -> bool:
 
 
 @njit
-def sort(t: F64, number: I64, i: F64, span: float, spare_t: F64, spare_number: I64, spare_i: F64, buckets: I64) -> None:
-    """In place, by time, then number; times are 0..span. Buckets of equal width, then insertion."""
+def sort(t: F64, number: I64, i: F64, spare_t: F64, spare_number: I64, spare_i: F64, buckets: I64) -> None:
+    """In place, by finite time, then number. Buckets of equal width from the first to the last, then insertion."""
     n = t.size
-    scale = n / span
+    first, last = inf, -inf
+    for k in range(n):
+        first, last = min(first, t[k]), max(last, t[k])
+    scale = (n - 1) / (last - first) if last - first > _NARROW else 0.0
     buckets[: n + 1] = 0
     for k in range(n):
         spare_t[k], spare_number[k], spare_i[k] = t[k], number[k], i[k]
-        buckets[min(int(t[k] * scale), n - 1) + 1] += 1
+        buckets[int((t[k] - first) * scale) + 1] += 1
     most = 0
     for k in range(n):
         most = max(most, buckets[k + 1])
         buckets[k + 1] += buckets[k]
     for k in range(n):
-        bucket = min(int(spare_t[k] * scale), n - 1)
+        bucket = int((spare_t[k] - first) * scale)
         at = buckets[bucket]
         buckets[bucket] = at + 1
         t[at], number[at], i[at] = spare_t[k], spare_number[k], spare_i[k]

@@ -12,6 +12,7 @@ from hal.events import EVENT, EventBatch, SignalBatch
 from hal.intake import Batch
 from hal.recording import BatchRecording
 from hal.store.manifest import RunHeader
+from hal_brainscales2.passes import count, tally, write
 from hal_brainscales2.readout import Readout, Spikes
 from hal_emulators.cuba import Network
 from hal_emulators.link import Link
@@ -49,42 +50,45 @@ def run(chip: Chip, batch: Batch, duration_ns: int, workers: int, header: RunHea
     there = came.t < until_s
     sent, into = channel[there], sample[there]
     done = chip.network.run_batch(until_s, came.t[there], sent, _splits(into, size), workers=workers)
-    of, cores = np.repeat(np.arange(size), np.diff(done.splits)), chip.fan_out.shape[1]
-    leaving = np.flatnonzero(chip.to_host[done.neuron])
-    if not chip.link.alone(done.t[leaving], _splits(of[leaving], size)).kept.all():
+    cores = chip.fan_out.shape[1]
+    spikes, ends = _some(
+        Spikes(done.t, _read(chip, done.t, done.splits, header.run), done.neuron, done.i),
+        done.splits,
+        chip.to_host[done.neuron],
+    )
+    if not chip.link.alone(spikes.t, ends).kept.all():
         return None
-    read = _read(chip, done.t, done.splits, header.run)
-    told = leaving[read[leaving] < until_s]
+    leaving = np.diff(ends)
+    spikes, ends = _some(spikes, ends, spikes.read < until_s)
     stats = {counter: np.zeros((size, cores), np.int64) for counter in header.counters}
     stats["events_in"][:, 0] = np.bincount(sample, minlength=size)
-    late = np.concatenate([sample[~there], np.repeat(of[leaving], read[leaving] >= until_s)])
-    stats["pending"][:, 0] = np.bincount(late, minlength=size)
-    stats["events_out"] += _counted(of * cores + chip.core[done.neuron], size * cores).reshape(size, cores)
+    stats["pending"][:, 0] = np.bincount(sample[~there], minlength=size) + leaving - np.diff(ends)
     for c, met in enumerate(chip.fan_out.T):
-        stats["synops"][:, c] = _counted(into, size, met[sent]) + _counted(
-            of, size, met[chip.network.n_inputs + done.neuron]
-        )
-    order = told[np.lexsort((read[told], of[told]))]
-    spikes, of = Spikes(done.t, read, done.neuron, done.i)[order], of[order]
+        stats["synops"][:, c] = np.bincount(into, met[sent], minlength=size)
+    tally(
+        done.splits, done.neuron, chip.core, chip.fan_out[chip.network.n_inputs :], stats["events_out"], stats["synops"]
+    )
+    if chip.readout.options.jitter_s:
+        spikes = spikes[np.lexsort((spikes.read, np.repeat(np.arange(size), np.diff(ends))))]
     stamp = chip.readout.stamps(spikes.read, 0, duration_ns)
     return BatchRecording(
         header=header,
         runs=header.run + np.arange(size, dtype=np.int64),
         t0_ns=np.zeros(size, np.int64),
-        spikes=_spikes(chip, batch, spikes, stamp, of, header),
+        spikes=_spikes(chip, batch, spikes, stamp, ends, header),
         status=tuple("ok" for _ in range(size)),
         stats=stats,
         traces={
-            (node, variable): _per_spike(chip, spikes, stamp, of, variable, run, size)
+            (node, variable): _per_spike(chip, spikes, stamp, ends, variable, run)
             for node, variable, run in chip.readout.per_spike
         },
         stimuli=batch,
     )
 
 
-def _counted(which: I64, size: int, weights: I64 | None = None) -> I64:
-    """How many, or how much, of each of 0..size - 1, (size,)."""
-    return np.bincount(which, weights, minlength=size).astype(np.int64)
+def _some(spikes: Spikes, splits: I64, which: Bools) -> tuple[Spikes, I64]:
+    """Those spikes, and where samples begin among them; nothing is copied for all."""
+    return (spikes, splits) if which.all() else (spikes[which], np.searchsorted(np.flatnonzero(which), splits))
 
 
 def _fed(chip: Chip, batch: Batch) -> tuple[Floats, I64, I64]:
@@ -120,7 +124,7 @@ def _read(chip: Chip, t: Floats, splits: I64, first_run: int) -> Floats:
 
 
 def _spikes(
-    chip: Chip, batch: Batch, spikes: Spikes, stamp: I64, where: I64, header: RunHeader
+    chip: Chip, batch: Batch, spikes: Spikes, stamp: I64, splits: I64, header: RunHeader
 ) -> dict[str, EventBatch]:
     made: dict[str, EventBatch] = {}
     for name in header.nodes:
@@ -128,15 +132,13 @@ def _spikes(
         if isinstance(column, EventBatch):
             made[name] = column
             continue
-        there, index = chip.readout.of(name, spikes.neuron)
-        events = np.empty(int(there.sum()), EVENT)
-        events["t"], events["index"] = stamp[there], index[there]
-        made[name] = EventBatch(events, _splits(where[there], len(batch)))
+        place, ends = chip.readout.places[name], np.zeros(splits.size, np.int64)
+        events = np.empty(count(splits, spikes.neuron, place, ends), EVENT)
+        write(spikes.neuron, place, stamp, events["t"], events["index"])
+        made[name] = EventBatch(events, ends)
     return made
 
 
-def _per_spike(
-    chip: Chip, spikes: Spikes, stamp: I64, where: I64, variable: str, run: tuple[int, int], size: int
-) -> SignalBatch:
+def _per_spike(chip: Chip, spikes: Spikes, stamp: I64, splits: I64, variable: str, run: tuple[int, int]) -> SignalBatch:
     mine, values = chip.readout.rows(spikes, variable, run, 0.0)
-    return SignalBatch(stamp[mine], values, _splits(where[mine], size))
+    return SignalBatch(stamp[mine], values, np.searchsorted(np.flatnonzero(mine), splits))

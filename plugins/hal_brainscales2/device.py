@@ -209,7 +209,7 @@ class BrainScaleS2Device(Device):
         spikes, self._held = self._held[told], self._held[~told]
         spikes = spikes[np.argsort(spikes.read, kind="stable")]
         stamp = readout.stamps(spikes.read, start_ns, duration_ns)
-        for key in readout.taps:
+        for key in readout.places:
             there, index = readout.of(key, spikes.neuron)
             recorder.emit(key, stamp[there], index[there])
         for node, variable, run in readout.per_spike:

@@ -60,11 +60,18 @@ class Readout:
         self.config: BrainScaleS2Config = mapping.config
         runs = {run.name: (run.first, run.size) for run in self.config.populations}
         values = {port.name for port in mapping.outputs if port.kind == "signal"}
-        self.taps = {key: [runs[name] for name in names] for key, names in feeding(mapping).items()}
+        self.places = {key: self._places([runs[name] for name in names]) for key, names in feeding(mapping).items()}
+        """For every key of the recording the index of each neuron in it, -1 where it is not."""
         self.signals = {key: _neurons(ranges) for key, ranges in self._feeding(mapping, values, runs).items()}
         self.per_spike = [(p.node, p.variable, runs[p.node]) for p in mapping.record if p.variable in PER_SPIKE]
         targets = self.config.targets
         self._leak, self._distance = targets.leak, targets.threshold - targets.leak
+
+    def _places(self, ranges: list[tuple[int, int]]) -> I64:
+        made = np.full(self.config.size, -1, np.int64)
+        for first, size in ranges:
+            made[first : first + size] = np.arange(size)
+        return made
 
     @staticmethod
     def _feeding(
@@ -97,20 +104,23 @@ class Readout:
         """Model ns since the start of the run, of times on the chip."""
         if self.options.stamps:
             # whole numbers times whole numbers: on the grid, however long it has run
-            cycles = np.floor(read / (CYCLE_NS * 1e-9) * (1 + 1e-12))
-            at = np.floor(cycles * (CYCLE_NS * self.speedup))
+            at = read / (CYCLE_NS * 1e-9)
+            at *= 1 + 1e-12
+            np.floor(at, out=at)
+            at *= CYCLE_NS * self.speedup
         else:
-            at = np.floor(read * self.speedup * 1e9 * (1 + 1e-15))
-        return np.asarray(np.clip(at.astype(np.int64) - start_ns, 0, duration_ns - 1))
+            at = read * self.speedup
+            at *= 1e9
+            at *= 1 + 1e-15
+        stamps = np.floor(at, out=at).astype(np.int64)
+        stamps -= start_ns
+        np.maximum(stamps, 0, out=stamps)
+        return np.minimum(stamps, duration_ns - 1, out=stamps)
 
     def of(self, key: str, neuron: I64) -> tuple[Bools, I64]:
-        """Which spikes belong to a key of the recording, and the index of all in it."""
-        there, index = np.zeros(neuron.size, bool), neuron.copy()
-        for first, size in self.taps[key]:
-            mine = (neuron >= first) & (neuron < first + size)
-            there |= mine
-            index[mine] -= first
-        return there, index
+        """Which spikes belong to a key of the recording, and the index of these in it."""
+        index = self.places[key][neuron]
+        return index >= 0, index
 
     def rows(
         self, spikes: Spikes, variable: str, run: tuple[int, int], start_s: float | Floats
