@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import yinyang
-from yinyang_in_the_loop import BATCH, CLASSES, HIDDEN, INPUTS, LARGEST, RATE, SHARP, TAU_SYN, Loop, first
+from yinyang_in_the_loop import BATCH, CLASSES, HIDDEN, INPUTS, LARGEST, RATE, SHARP, TAU_SYN, TEST_SEED, Loop, first
 
 
 # region: function
@@ -81,7 +81,7 @@ def train(loop: Loop, epochs: int, points: int = 5_000, seed: int = 0) -> tuple[
 
 def accuracy(loop: Loop, weights: list[torch.Tensor], points: int = 3_000) -> float:
     """On points that training has not seen."""
-    xy, labels = yinyang.points(points, seed=999)
+    xy, labels = yinyang.points(points, seed=TEST_SEED)
     with torch.no_grad():
         out = OnChip.apply(*weights, torch.from_numpy(yinyang.spike_times(xy, TAU_SYN)), loop)
     return float((out.argmin(dim=1).numpy() == labels).mean())
