@@ -69,7 +69,12 @@ if TYPE_CHECKING:
     )
     from hal.registry import devices as devices, mapper as mapper, open as open  # noqa: A004
     from hal.semantics import Semantics as Semantics, read_semantics as read_semantics
-    from hal.stimulus import from_xytp as from_xytp, read_events as read_events, read_stimulus as read_stimulus
+    from hal.stimulus import (
+        EventFileWarning as EventFileWarning,
+        from_xytp as from_xytp,
+        read_events as read_events,
+        read_stimulus as read_stimulus,
+    )
     # isort: on
 
     __version__: str
@@ -102,7 +107,7 @@ _NAMES: Final = {
     "hal.recording": ("BatchRecording", "Recording", "read_recording"),
     "hal.registry": ("devices", "mapper", "open"),
     "hal.semantics": ("Semantics", "read_semantics"),
-    "hal.stimulus": ("from_xytp", "read_events", "read_stimulus"),
+    "hal.stimulus": ("EventFileWarning", "from_xytp", "read_events", "read_stimulus"),
 }
 _HOME: Final = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -181,9 +181,17 @@ def run(
     dt: StepText = None,
     inputs: Annotated[
         list[str],
-        typer.Option("--input", "-i", metavar="[NAME=]FILE", help="Events or a raster: .npy, .csv, NIR data."),
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="[NAME=]FILE",
+            help="Events or a raster: .npy, .csv, .es, .dat, .raw, .aedat4, NIR data.",
+        ),
     ] = NONE,
     unit: Annotated[Text, typer.Option(metavar="UNIT", help="Of times in the files: ns, us, ms, s.")] = None,
+    origin: Annotated[
+        Text, typer.Option(metavar="CORNER", help="Where y is 0 in the files: top-left, bottom-left. [default: theirs]")
+    ] = None,
     recording: Annotated[Text, typer.Option("--from", metavar="RECORDING", help="Replay its stimulus.")] = None,
     duration: Annotated[
         Text, typer.Option(metavar="TIME", help="Model time to run. [default: last event to the next step, plus one]")
@@ -226,6 +234,7 @@ def run(
     how = running.RunArguments(
         inputs=inputs,
         unit=unit,
+        origin=origin,
         recording=recording,
         duration=duration,
         record=record,

@@ -54,20 +54,27 @@ def after(t_ns: int, step_ns: int | None) -> int:
 
 
 def from_files(
-    given: Sequence[str], inputs: Sequence[Port], extra: Sequence[Port], step_ns: int | None, unit: str | None
+    given: Sequence[str],
+    inputs: Sequence[Port],
+    extra: Sequence[Port],
+    step_ns: int | None,
+    unit: str | None,
+    origin: str | None = None,
 ) -> Feed:
     """Read the files of --input. inputs: the model's; extra: ports of the chip, which must be named."""
-    from hal.stimulus import UNITS, read_events, read_stimulus
+    from hal.stimulus import ORIGINS, UNITS, as_stimulus, read_events
 
     if unit is not None and unit not in UNITS:
         raise BadUsageError(f"--unit {unit} is no unit of time", hint=f"one of {', '.join(UNITS)}")
+    if origin is not None and origin not in ORIGINS:
+        raise BadUsageError(f"--origin {origin} is no corner", hint=f"one of {', '.join(ORIGINS)}")
     stimulus: dict[str, Records | Signal] = {}
     ends = [0]
     for name, path in assign(given, inputs, extra).items():
         port = next(port for port in (*inputs, *extra) if port.name == name)
-        value = read_stimulus(path, port, unit=unit, step_ns=step_ns)
-        stimulus[name] = value
         file = read_events(path, prefer=port.name)
+        value = as_stimulus(file, port, unit=unit, origin=origin, step_ns=step_ns)
+        stimulus[name] = value
         rows_end = 0 if file.is_events or not step_ns else len(file.array) * step_ns
         ends.append(rows_end or after(_last(value), step_ns))
     return Feed(stimulus=stimulus, duration_ns=max(ends))
