@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         events as events,
         raster as raster,
     )
+    from hal.exchange import export_recording as export_recording
     from hal.exporting import export as export
     from hal.fit import (
         Finding as Finding,
@@ -96,6 +97,7 @@ _NAMES: Final = {
         "StateError",
     ),
     "hal.events": ("EVENT", "EventBatch", "Port", "Probe", "Signal", "events", "raster"),
+    "hal.exchange": ("export_recording",),
     "hal.exporting": ("export",),
     "hal.fit": ("Finding", "FitReport", "FitRow", "Observable", "Resource"),
     "hal.importing": ("import_mapping",),

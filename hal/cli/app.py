@@ -248,17 +248,26 @@ def run(
 
 @app.command()
 def export(
-    mapping: Annotated[str, typer.Argument(metavar="MAPPING", help="A mapping written by `hal map --out`.")],
-    to: Annotated[str, typer.Option(metavar="FORMAT", help="What a vendor's tool takes; see `hal info NAME`.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="MAPPING|RECORDING", help="What `hal map --out` or `hal run --out` has written."),
+    ],
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="Of a mapping: what a vendor's tool takes, see `hal info NAME`. Of a recording: nir, hdf5, parquet.",
+        ),
+    ],
     out: Annotated[
         Text, typer.Option("--out", "-o", metavar="FILE", help="Write a new file. [default: text on stdout]")
     ] = None,
     as_json: Json = False,
 ) -> Job:
-    """Write a mapping in the format of the chip vendor's tool."""
+    """Write a mapping in the format of the chip vendor's tool, or a recording as NIR data, HDF5 or Parquet."""
     from hal.cli import exporting
 
-    return partial(exporting.export, mapping, to, out, as_json=as_json)
+    return partial(exporting.export, source, to, out, as_json=as_json)
 
 
 @app.command(name="import")

@@ -97,7 +97,7 @@ class Archive:
         self.path = directory
         self._header = header
         self._widths = dict(widths)
-        self._entries = _entries(header, self._widths)
+        self._entries = stream_entries(header, self._widths)
         self._writers: dict[_Name, StreamWriter] = {}
         stats = {counter: np.zeros(header.cores, np.int64) for counter in header.counters}
         self._metadata = {name: stream_metadata(header, entry) for name, entry in self._entries.items()}
@@ -218,7 +218,7 @@ class Archive:
         )
 
 
-def _entries(header: RunHeader, widths: Mapping[Key, int]) -> dict[_Name, StreamEntry]:
+def stream_entries(header: RunHeader, widths: Mapping[Key, int]) -> dict[_Name, StreamEntry]:
     """A file for everything this run may record, and for what is fed in."""
     out: dict[_Name, StreamEntry] = {}
 

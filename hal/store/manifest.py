@@ -143,9 +143,9 @@ class Manifest:
     stats: Mapping[str, I64]
     diagnostics: tuple[Finding, ...] = ()
 
-    def write(self, directory: Path) -> None:
-        """Replace the manifest in one step: a reader finds the old one or the new one."""
-        data = {
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
             "format": FORMAT,
             "version": VERSION,
             "status": self.status,
@@ -155,9 +155,12 @@ class Manifest:
             "stats": {counter: per_core.tolist() for counter, per_core in self.stats.items()},
             "diagnostics": [finding_to_json(finding) for finding in self.diagnostics],
         }
+
+    def write(self, directory: Path) -> None:
+        """Replace the manifest in one step: a reader finds the old one or the new one."""
         new = directory / (MANIFEST + ".new")
         try:
-            new.write_text(to_text(data, indent=1), encoding="utf-8")
+            new.write_text(to_text(self.to_json(), indent=1), encoding="utf-8")
             os.replace(new, directory / MANIFEST)
         except OSError as error:
             raise WriteError(
@@ -169,7 +172,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: Any) -> Manifest:
-        """The inverse of `write`. Raises KeyError, TypeError or ValueError for what is no manifest."""
+        """The inverse of `to_json`. Raises KeyError, TypeError or ValueError for what is no manifest."""
         if data["format"] != FORMAT or data["status"] not in STATUSES:
             raise ValueError(f"format {data['format']!r}, status {data['status']!r}")
         return cls(
