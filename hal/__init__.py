@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     )
     from hal.registry import devices as devices, mapper as mapper, open as open  # noqa: A004
     from hal.semantics import Semantics as Semantics, read_semantics as read_semantics
+    from hal.store.following import Follower as Follower, Update as Update, follow as follow
     from hal.stimulus import (
         EventFileWarning as EventFileWarning,
         from_xytp as from_xytp,
@@ -109,6 +110,7 @@ _NAMES: Final = {
     "hal.recording": ("BatchRecording", "Recording", "read_recording"),
     "hal.registry": ("devices", "mapper", "open"),
     "hal.semantics": ("Semantics", "read_semantics"),
+    "hal.store.following": ("Follower", "Update", "follow"),
     "hal.stimulus": ("EventFileWarning", "from_xytp", "read_events", "read_stimulus"),
 }
 _HOME: Final = {name: module for module, names in _NAMES.items() for name in names}

@@ -247,6 +247,20 @@ def run(
 
 
 @app.command()
+def watch(
+    recording: Annotated[str, typer.Argument(metavar="RECORDING", help="The folder that `hal run --out` is writing.")],
+    patience: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Wall time without news after which to stop.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document per line and update.")] = False,
+) -> Job:
+    """Follow a run that another process is recording, until it ends."""
+    from hal.cli import following
+
+    return partial(following.watch, recording, patience, as_json=as_json)
+
+
+@app.command()
 def export(
     source: Annotated[
         str,
