@@ -11,7 +11,8 @@ from rich.table import Table
 
 from hal.cli import resolve
 from hal.cli.failures import BadUsageError, BrokenOffError
-from hal.cli.show import add, assemble, console, duration, number, quantity, seconds, table
+from hal.cli.show import add, assemble, console, duration, quantity, seconds, table
+from hal.cli.watching import counted
 from hal.errors import HalError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def watch(path: str, patience_s: float | None, *, as_json: bool) -> int:
 
 def _line(update: Update, duration_ns: int) -> str:
     end = f", {update.status}" if update.finished else ""
-    return f"{duration(update.t_ns)} of {duration(duration_ns)}: {number(update.events)} events{end}"
+    return f"{duration(update.t_ns)} of {duration(duration_ns)}: {counted(update.events)}{end}"
 
 
 def _document(update: Update, duration_ns: int) -> dict[str, Any]:

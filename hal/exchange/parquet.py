@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hal.errors import FormatError, OptionalDependencyError
 from hal.exchange import columns, described
-from hal.store.manifest import stream_metadata
+from hal.store.manifest import header_metadata, stream_metadata
 
 if TYPE_CHECKING:
     from hal.recording import Recording
@@ -29,6 +29,7 @@ def write(recording: Recording, directory: Path) -> None:
     """Make the directory. Raises OptionalDependencyError, OSError."""
     pa, pq = _pyarrow("writing Parquet")
     manifest = described(recording)
+    shared = header_metadata(manifest.header)
     directory.mkdir()
     streams = []
     for entry in manifest.streams:
@@ -36,7 +37,7 @@ def write(recording: Recording, directory: Path) -> None:
         path = directory / entry.file
         path.parent.mkdir(exist_ok=True)
         arrays = {name: _to_arrow(pa, column) for name, column in columns(recording, entry).items()}
-        table = pa.table(arrays).replace_schema_metadata(stream_metadata(manifest.header, entry))
+        table = pa.table(arrays).replace_schema_metadata(shared | stream_metadata(entry))
         pq.write_table(table, path, compression="zstd")
         data = path.read_bytes()
         streams.append(attrs.evolve(entry, bytes=len(data), sha256=hashlib.sha256(data).hexdigest()))

@@ -26,6 +26,7 @@ from hal.store.manifest import (
     StreamEntry,
     Tally,
     file_names,
+    header_metadata,
     stream_metadata,
 )
 
@@ -100,7 +101,8 @@ class Archive:
         self._entries = stream_entries(header, self._widths)
         self._writers: dict[_Name, StreamWriter] = {}
         stats = {counter: np.zeros(header.cores, np.int64) for counter in header.counters}
-        self._metadata = {name: stream_metadata(header, entry) for name, entry in self._entries.items()}
+        shared = header_metadata(header)
+        self._metadata = {name: shared | stream_metadata(entry) for name, entry in self._entries.items()}
         try:
             directory.mkdir(parents=True)
             for group in dict.fromkeys(entry.group for entry in self._entries.values() if entry.group != "intervals"):

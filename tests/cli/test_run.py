@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
 
 import nir
 import numpy as np
 import pytest
+from rich.console import Console
 
 import hal as neurohal
 from hal.cli import failures, feeding, runview, watching
@@ -418,7 +420,7 @@ def test_an_interrupted_run_says_what_was_kept(hal, net: Path, tmp_path: Path) -
     with registered(plugin(interrupt), "tiny"):
         outcome = hal("run", net, *TINY, "--out", out)
         assert (outcome.code, outcome.out) == (130, "")
-        assert "interrupted at 4 ms of 8 ms" in outcome.flat
+        assert "interrupted at 4 ms of 8 ms, with 1 event, after" in outcome.flat
         assert f"kept in {out}" in outcome.flat
         recording = neurohal.read_recording(out)
         assert recording.status == "interrupted"
@@ -514,11 +516,66 @@ def test_compiling_is_said_when_it_takes_long(
     assert told.seconds >= 0.15
 
 
-def test_progress_is_kept_without_a_terminal() -> None:
-    progress = watching.Progress(10_000_000)
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """What progress is shown on, at once."""
+    stream = Terminal()
+    monkeypatch.setenv("COLUMNS", "140")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(watching, "console", lambda **_: Console(file=stream, force_terminal=True, width=140))
+    monkeypatch.setattr(watching, "PATIENCE_S", 0.0)
+    return stream
+
+
+def test_progress_is_kept_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = watching.Progress(10_000_000, lambda: 1234)
     progress(4_000_000)
     progress.close()
-    assert progress.reached().startswith("4 ms of 10 ms, after ")
+    assert progress.reached().startswith("4 ms of 10 ms, with 1,234 events, after ")
+    with watching.busy("mapping", quiet=False):
+        time.sleep(0.02)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_shows_events_model_time_and_speed(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, *([2.0] * 99)])
+    monkeypatch.setattr(watching.time, "monotonic", lambda: next(clock, 2.0))
+    progress = watching.Progress(10_000_000_000, lambda: 1234)
+    progress(4_000_000_000)
+    progress.close()
+    shown = " ".join(terminal.getvalue().split())
+    assert "running" in shown
+    assert "4 s of 10 s, 1,234 events, 2 x real time" in shown
+    assert "40%" in shown
+
+
+def test_a_long_map_says_that_it_goes_on(terminal: Terminal) -> None:
+    with watching.busy("mapping a\x1bnet", quiet=False):
+        time.sleep(0.3)
+    assert "mapping a\\x1bnet" in terminal.getvalue()
+    assert "0:00:00" in terminal.getvalue()
+
+
+def test_json_shows_no_progress(terminal: Terminal, hal, net: Path, tmp_path: Path) -> None:
+    def slow(recorder) -> None:
+        for t in (1_000_000, 2_000_000):
+            time.sleep(0.02)
+            recorder.advance(t)
+
+    with registered(plugin(slow), "tiny"):
+        assert hal("run", net, *TINY, "--json").code == 0
+        assert hal("map", net, "--device", "tiny", "--semantics", "sinabs", "--dt", "1ms", "--json").code == 0
+        assert terminal.getvalue() == ""
+        assert hal("run", net, *TINY).code == 0
+    assert "1 event, " in terminal.getvalue()
+    assert "mapping" in terminal.getvalue()
 
 
 def test_results() -> None:
