@@ -18,6 +18,7 @@ from nanoarrow.ipc import InputStream
 from numpy.typing import NDArray
 
 from hal.errors import FormatError, WriteError
+from hal.store.checksum import Checksum
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """The marker that closes an Arrow IPC stream: continuation word and a message of length zero (Arrow columnar format,
@@ -78,7 +79,7 @@ class StreamWriter:
         fields = {name: column_schema(column) for name, column in columns.items()}
         schema = na.Schema(na.struct(fields, nullable=False), metadata=dict(metadata))
         self._schema = na.c_schema(schema)
-        self._digest = hashlib.sha256()
+        self._digest = Checksum()
         self._broken = False
         try:
             self._file = open(path, "xb", buffering=0)  # noqa: SIM115 - lives as long as the run

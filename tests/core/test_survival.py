@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -12,9 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import hal
 from hal import Follower, read_recording
+from hal.store.checksum import APART_BYTES, Checksum
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork and no SIGKILL")
 
@@ -135,3 +139,44 @@ def test_what_was_there_of_a_killed_run_is_exported_whole(tmp_path: Path) -> Non
     assert again.spikes["a"].tobytes() == recording.spikes["a"].tobytes()
     assert again.signals["sum"].values.tobytes() == recording.signals["sum"].values.tobytes()
     assert again.diagnostics == recording.diagnostics
+
+
+# --- checksums beside the run ----------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from([0, 1, 100, APART_BYTES - 1, APART_BYTES, 200_000]), max_size=12))
+def test_a_checksum_is_that_of_the_messages_in_their_order(sizes: list[int]) -> None:
+    messages = [bytes([n]) * size for n, size in enumerate(sizes)]
+    checksum = Checksum()
+    for n, message in enumerate(messages):
+        checksum.update(message)
+        if n == 5:
+            assert checksum.hexdigest() == hashlib.sha256(b"".join(messages[:6])).hexdigest()
+    assert checksum.hexdigest() == hashlib.sha256(b"".join(messages)).hexdigest()
+
+
+FORK = """
+    import os
+    from hal.store.checksum import APART_BYTES, Checksum
+
+    def digest():
+        checksum = Checksum()
+        checksum.update(bytes(APART_BYTES))
+        return checksum.hexdigest()
+
+    first = digest()
+    child = os.fork()
+    if not child:
+        os._exit(0 if digest() == first else 1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_process_has_a_thread_of_its_own() -> None:
+    roots = os.pathsep.join([str(Path(hal.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(FORK)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=60, env=os.environ | {"PYTHONPATH": roots}
+    )
+    assert done.stdout == "0\n"
