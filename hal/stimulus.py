@@ -87,6 +87,7 @@ def read_stimulus(
     *,
     unit: str | None = None,
     origin: str | None = None,
+    from_first: bool = False,
     step_ns: int | None = None,
     name: str | None = None,
     sample: int | None = None,
@@ -99,6 +100,7 @@ def read_stimulus(
         unit: of the times in the file; default what the file says, else us with fields x, y and ns with field index.
         origin: the corner where x and y are 0; default what the format says (Event Stream: bottom-left), else top-left.
             Writers are known that ignore the format's corner: give it where yours is one.
+        from_first: let the first event be at 0; cameras count from when they were switched on, or from 1970.
         step_ns: of the rows of an array (T, ...).
         name: which array of a file with several; default the one called like the port.
         sample: which sample of a file with several.
@@ -113,18 +115,24 @@ def read_stimulus(
         hint = "arrays go to run() as they are; fields x, y, p: hal.from_xytp"
         raise ConfigError("read_stimulus takes the path of a file", value=type(path).__name__, hint=hint)
     file = read_events(path, name=name, sample=sample, prefer=port.name)
-    return as_stimulus(file, port, unit=unit, origin=origin, step_ns=step_ns)
+    return as_stimulus(file, port, unit=unit, origin=origin, from_first=from_first, step_ns=step_ns)
 
 
 def as_stimulus(
-    file: EventFile, port: Port, *, unit: str | None = None, origin: str | None = None, step_ns: int | None = None
+    file: EventFile,
+    port: Port,
+    *,
+    unit: str | None = None,
+    origin: str | None = None,
+    from_first: bool = False,
+    step_ns: int | None = None,
 ) -> Records | Signal:
     """What a file that was read holds, for a port; as `read_stimulus`."""
     _require_port(port)
     if port.kind == "events" and file.is_events:
         assumed = "us" if "x" in (file.array.dtype.names or ()) else "ns"
         _check_facts(file, port, unit)
-        return from_xytp(
+        events = from_xytp(
             file.array,
             port,
             unit=unit or file.unit or assumed,
@@ -132,6 +140,9 @@ def as_stimulus(
             width=file.facts.get("width"),
             height=file.facts.get("height"),
         )
+        if from_first and len(events):
+            events["t"] -= events["t"][0]
+        return events
     if file.is_events:
         raise ConfigError(
             f"{file.path} holds events, and input {port.name!r} takes a signal",

@@ -192,6 +192,7 @@ def run(
     origin: Annotated[
         Text, typer.Option(metavar="CORNER", help="Where y is 0 in the files: top-left, bottom-left. [default: theirs]")
     ] = None,
+    from_first: Annotated[bool, typer.Option("--from-first", help="Let the first event of a file be at 0.")] = False,
     recording: Annotated[Text, typer.Option("--from", metavar="RECORDING", help="Replay its stimulus.")] = None,
     duration: Annotated[
         Text, typer.Option(metavar="TIME", help="Model time to run. [default: last event to the next step, plus one]")
@@ -235,6 +236,7 @@ def run(
         inputs=inputs,
         unit=unit,
         origin=origin,
+        from_first=from_first,
         recording=recording,
         duration=duration,
         record=record,

@@ -34,6 +34,7 @@ class RunArguments:
     inputs: Sequence[str] = ()
     unit: str | None = None
     origin: str | None = None
+    from_first: bool = False
     recording: str | None = None
     duration: str | None = None
     record: Sequence[str] = ()
@@ -54,7 +55,9 @@ def run(given: resolve.ModelArguments, how: RunArguments, *, as_json: bool) -> i
     if how.recording is not None:
         feed = feeding.from_recording(how.recording, ports, mapping.step_ns)
     else:
-        feed = feeding.from_files(how.inputs, mapping.inputs, spec.ports, mapping.step_ns, how.unit, how.origin)
+        feed = feeding.from_files(
+            how.inputs, mapping.inputs, spec.ports, mapping.step_ns, how.unit, how.origin, how.from_first
+        )
     duration_ns = feeding.lasting(feed, asked_ns, mapping.step_ns)
     took = _run(mapping, spec, options, feed, duration_ns, how, quiet=as_json)
     if as_json:

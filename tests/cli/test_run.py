@@ -166,6 +166,39 @@ def test_units(hal, net: Path, events: Path) -> None:
     assert "one of ns, us, ms, s" in outcome.err
 
 
+def test_files_of_cameras_by_corner_and_first_event(hal, tmp_path: Path) -> None:
+    nir.write(
+        tmp_path / "image.nir",
+        nir.NIRGraph(
+            nodes={
+                "input": nir.Input({"input": np.array([1, 2, 3])}),
+                "cells": nir.IF(r=np.ones((1, 2, 3)), v_threshold=np.ones((1, 2, 3))),
+                "output": nir.Output({"output": np.array([1, 2, 3])}),
+            },
+            edges=[("input", "cells"), ("cells", "output")],
+        ),
+    )
+    # one event at 90 s, in the lower left pixel: 708,661 times 127 us and 53 us, then x 0, y 0, on
+    head = b"Event Stream\x02\x00\x00\x01" + bytes([3, 0, 2, 0])
+    (tmp_path / "a.es").write_bytes(head + b"\xff" * 708_661 + bytes([53 << 1 | 1, 0, 0, 0, 0]))
+
+    def run(*options: str):
+        out = tmp_path / f"rec{len(list(tmp_path.iterdir()))}"
+        outcome = hal("run", tmp_path / "image.nir", *IDEAL, "-i", tmp_path / "a.es", "-o", out, *options)
+        assert outcome.code == 0, outcome.err
+        return outcome, neurohal.read_recording(out)
+
+    outcome, recording = run("--from-first")
+    assert outcome.err == ""
+    assert recording.spikes["output"].tolist() == [(0, 3)]
+    assert run("--from-first", "--origin", "top-left")[1].spikes["output"].tolist() == [(0, 0)]
+    outcome = hal("run", tmp_path / "image.nir", *IDEAL, "-i", tmp_path / "a.es", "--timeout", "0.001")
+    assert "the first event is at 90 s, and the run begins at 0; --from-first lets it begin there" in outcome.flat
+    outcome = hal("run", tmp_path / "image.nir", *IDEAL, "-i", tmp_path / "a.es", "--origin", "left")
+    assert outcome.code == 2
+    assert "--origin left is no corner" in outcome.err
+
+
 def test_durations(hal, net: Path, events: Path) -> None:
     assert hal("run", net, *IDEAL, "-i", events, "--duration", "7ms", "--json").json["duration_ns"] == 7_000_000
     outcome = hal("run", net, *IDEAL, "-i", events, "--duration", "2ms")

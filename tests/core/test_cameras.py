@@ -72,6 +72,12 @@ def test_the_corner_of_the_format_is_used_unless_another_is_given(expected: Rows
     assert rows_of("dvs.dat", origin="bottom-left") == [95 - value for value in y]
 
 
+def test_the_first_event_may_be_the_beginning(expected: Rows) -> None:
+    events = read_stimulus(GOLDEN / "dvs.dat", DVS, from_first=True)
+    assert not isinstance(events, hal.Signal)
+    assert events["t"].tolist() == [(row[0] - expected[0][0]) * 1000 for row in expected]
+
+
 def test_a_gap_that_the_writer_lost_is_reported(expected: Rows) -> None:
     with pytest.warns(EventFileWarning, match=r"dvs_evt3.raw: the time is discontinuous: 49 times") as told:
         read = read_events(GOLDEN / "dvs_evt3.raw")
