@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         events as events,
         raster as raster,
     )
+    from hal.exchange import export_recording as export_recording
     from hal.exporting import export as export
     from hal.fit import (
         Finding as Finding,
@@ -69,7 +70,13 @@ if TYPE_CHECKING:
     )
     from hal.registry import devices as devices, mapper as mapper, open as open  # noqa: A004
     from hal.semantics import Semantics as Semantics, read_semantics as read_semantics
-    from hal.stimulus import from_xytp as from_xytp, read_events as read_events, read_stimulus as read_stimulus
+    from hal.store.following import Follower as Follower, Update as Update, follow as follow
+    from hal.stimulus import (
+        EventFileWarning as EventFileWarning,
+        from_xytp as from_xytp,
+        read_events as read_events,
+        read_stimulus as read_stimulus,
+    )
     # isort: on
 
     __version__: str
@@ -91,6 +98,7 @@ _NAMES: Final = {
         "StateError",
     ),
     "hal.events": ("EVENT", "EventBatch", "Port", "Probe", "Signal", "events", "raster"),
+    "hal.exchange": ("export_recording",),
     "hal.exporting": ("export",),
     "hal.fit": ("Finding", "FitReport", "FitRow", "Observable", "Resource"),
     "hal.importing": ("import_mapping",),
@@ -102,7 +110,8 @@ _NAMES: Final = {
     "hal.recording": ("BatchRecording", "Recording", "read_recording"),
     "hal.registry": ("devices", "mapper", "open"),
     "hal.semantics": ("Semantics", "read_semantics"),
-    "hal.stimulus": ("from_xytp", "read_events", "read_stimulus"),
+    "hal.store.following": ("Follower", "Update", "follow"),
+    "hal.stimulus": ("EventFileWarning", "from_xytp", "read_events", "read_stimulus"),
 }
 _HOME: Final = {name: module for module, names in _NAMES.items() for name in names}
 

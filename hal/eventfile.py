@@ -1,4 +1,7 @@
-"""Reads event files as they are: NumPy, CSV, NIR data, recordings. What they mean for a port is `hal.stimulus`."""
+"""Reads event files as they are: NumPy, CSV, cameras' formats, NIR data, recordings.
+
+What they mean for a port is `hal.stimulus`.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +23,18 @@ from hal.store.manifest import MANIFEST
 
 READABLE: Final = (
     "readable are: .npy (fields t, x, y, p or t, index; or a raster (T, ...)), .npz, .csv with a header line, "
-    "NIR data (.h5, .nir), and the directory of a recording"
+    "Event Stream (.es), Prophesee DAT and RAW (EVT 2.0, EVT 3.0), AEDAT 4, NIR data (.h5, .nir), and the directory of "
+    "a recording"
 )
-_OTHER_FORMATS: Final = {
-    ".aedat4": "AEDAT 4",
-    ".aedat": "AEDAT",
-    ".dat": "Prophesee DAT",
-    ".raw": "Prophesee EVT",
-    ".es": "Event Stream",
-    ".bin": "N-MNIST binary",
-    ".mat": "MATLAB",
-}
+_OTHER_FORMATS: Final = {".bin": "N-MNIST binary", ".mat": "MATLAB"}
+XYTP: Final = np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "u1")])
+"""Events of cameras' formats."""
+
+
+class EventFileWarning(UserWarning):
+    """Something is wrong with an event file, and what could be read of it was read."""
+
+
 _COLUMNS: Final = ("t", "x", "y", "p", "on", "polarity", "index")
 _WORDS: Final = {"true": 1, "false": 0, "on": 1, "off": 0}
 _NUMPY_FAULTS: Final = (ValueError, EOFError, OSError, MemoryError, SyntaxError, zipfile.BadZipFile, zlib.error)
@@ -41,11 +45,14 @@ class EventFile:
     """What a file holds, unchanged, and what it says about itself.
 
     Attributes:
-        path, format: where it lies; "npy", "npz", "csv", "nir data" or "recording".
+        path, format: where it lies; "npy", "npz", "csv", "event stream", "dat", "evt2", "evt3", "aedat4", "nir data"
+        or "recording".
         array: events as a structured array with the file's own fields, or rows of numbers (T, ...).
-        unit: of the field t: "ns", "s", or None where the file does not say.
+        unit: of the field t: "ns", "us", "s", or None where the file does not say.
+        origin: the corner where x and y are 0, "top-left" or "bottom-left"; None where the file does not say.
         step_ns: length of a row, where the file says. t: (T,) ns, the rows' times, where it has them.
         facts: what else it says, such as width, height, size (number of channels), t_max_s.
+        notes: what is wrong with it; reading it warned of each.
     """
 
     path: Path
@@ -55,6 +62,8 @@ class EventFile:
     step_ns: int | None = None
     t: I64 | None = None
     facts: Mapping[str, Any] = attrs.field(factory=dict)
+    origin: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_events(self) -> bool:
@@ -67,15 +76,25 @@ def read_events(
 ) -> EventFile:
     """Read a file as it is, told apart by its content, CSV by its suffix.
 
+    Warns (EventFileWarning) where a camera's file is damaged and a part of it was read; its `notes` say the same.
+
     Args:
         path: a file, or the directory of a recording.
-        name: which array, observable ("node/observable") or port, in a file with several.
+        name: which array, observable ("node/observable"), stream or port, in a file with several.
         sample: which sample, in NIR data with several.
         prefer: taken where `name` is not given, there are several, and one is called so.
 
     Raises:
         FormatError: missing, broken, not one of the formats, or several and none chosen.
+        OptionalDependencyError: AEDAT 4 without the extra `events`.
     """
+    file = _read(path, name, sample, prefer)
+    for note in file.notes:
+        warnings.warn(f"{file.path}: {note}", EventFileWarning, stacklevel=2)
+    return file
+
+
+def _read(path: str | Path, name: str | None, sample: int | None, prefer: str | None) -> EventFile:
     path = as_path(path, "read_events")
     if path.is_dir():
         return _read_recording(path, name, prefer)
@@ -83,15 +102,18 @@ def read_events(
         fault = "is no ordinary file" if path.exists() else "does not exist"
         raise FormatError(f"{path} {fault}", path=str(path))
     with open(path, "rb") as file:
-        start = file.read(8)
+        start = file.read(12)
     if start.startswith(b"\x93NUMPY"):
         return EventFile(path=path, format="npy", array=_load(path)[""])
     if start.startswith(b"PK\x03\x04"):
         return _read_npz(path, name, prefer)
-    if start == b"\x89HDF\r\n\x1a\n":
+    if start.startswith(b"\x89HDF\r\n\x1a\n"):
         from hal.nir.data import read_nir_data
 
         return read_nir_data(path, name, sample, prefer)
+    camera = _read_camera(path, start, name)
+    if camera is not None:
+        return camera
     suffix = path.suffix.lower()
     if suffix == ".csv":
         return _read_csv(path)
@@ -102,6 +124,19 @@ def read_events(
         path=str(path),
         suffix=suffix,
     )
+
+
+def _read_camera(path: Path, start: bytes, name: str | None) -> EventFile | None:
+    """A file of an event camera, by its first bytes; None where it is something else."""
+    from hal.cameras import aedat, eventstream, prophesee
+
+    if start.startswith(eventstream.MAGIC):
+        return eventstream.read_event_stream(path)
+    if start.startswith(aedat.MAGIC):
+        return aedat.read_aedat(path, name)
+    if start.startswith(prophesee.MAGIC) and path.suffix.lower() != ".csv":
+        return prophesee.read_prophesee(path)
+    return None
 
 
 def choose(names: Sequence[str], name: str | None, prefer: str | None, path: Path, what: str) -> str:

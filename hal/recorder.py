@@ -50,6 +50,11 @@ class Recorder(ABC):
         """What is known of the run under way. Raises StateError when there is none."""
         return self._running()
 
+    @property
+    def events(self) -> int:
+        """How many events were emitted in the run under way, or in the last one."""
+        return sum(column.rows for (_, variable), column in self._columns.items() if variable == "spikes")
+
     # --- what a run calls --------------------------------------------------------------------------------------
 
     def start(self, header: RunHeader) -> None:

@@ -336,16 +336,22 @@ def _stack(output: str, runs: Sequence[Signal]) -> tuple[NDArray[np.floating[Any
 
 
 def read_recording(path: str | Path, *, verify: bool = True) -> Recording:
-    """Read a recording from its directory. Columns are read when first used.
+    """Read a recording, also one exported to HDF5 or Parquet. Columns are read when first used.
 
     A run that was never finished, or a file that lost its end, gives back every complete batch; the status is then
     "interrupted" and the diagnostics say what is missing.
 
     Args:
-        path: the directory.
-        verify: check each stream against its checksum when it is read.
+        path: the directory; or the HDF5 file.
+        verify: check each stream against its checksum when it is read (HDF5 has none).
 
     Raises:
         FormatError: not a recording, one of another format, or (when a column is read) a checksum differs.
+        OptionalDependencyError: (when a column is read) Parquet without the extra `parquet`.
     """
-    return Recording(**readback.contents(as_path(path, "read_recording"), verify))
+    path = as_path(path, "read_recording")
+    if path.is_file():
+        from hal.exchange import hdf5
+
+        return Recording(**hdf5.contents(path))
+    return Recording(**readback.contents(path, verify))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal.errors import ConfigError, Problem
-from hal.eventfile import EventFile, read_events
+from hal.eventfile import EventFile, EventFileWarning, read_events
 from hal.events import (
     EVENT,
     I64,
@@ -24,7 +24,7 @@ from hal.events import (
     signal_problems,
 )
 
-__all__ = ["UNITS", "EventFile", "from_xytp", "read_events", "read_stimulus"]
+__all__ = ["UNITS", "EventFile", "EventFileWarning", "as_stimulus", "from_xytp", "read_events", "read_stimulus"]
 
 UNITS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 """Units of time, in ns."""
@@ -86,6 +86,8 @@ def read_stimulus(
     port: Port,
     *,
     unit: str | None = None,
+    origin: str | None = None,
+    from_first: bool = False,
     step_ns: int | None = None,
     name: str | None = None,
     sample: int | None = None,
@@ -96,6 +98,9 @@ def read_stimulus(
         path: file, or directory of a recording (whose stimulus for this port is taken).
         port: events ports take events and rasters of counts; signal ports take arrays (T, ...) and sampled data.
         unit: of the times in the file; default what the file says, else us with fields x, y and ns with field index.
+        origin: the corner where x and y are 0; default what the format says (Event Stream: bottom-left), else top-left.
+            Writers are known that ignore the format's corner: give it where yours is one.
+        from_first: let the first event be at 0; cameras count from when they were switched on, or from 1970.
         step_ns: of the rows of an array (T, ...).
         name: which array of a file with several; default the one called like the port.
         sample: which sample of a file with several.
@@ -103,27 +108,46 @@ def read_stimulus(
     Raises:
         FormatError: the file cannot be read, or not as this.
         ConfigError: its contents do not fit the port.
+        OptionalDependencyError: the format takes a package that is not installed.
     """
     _require_port(port)
     if not isinstance(path, str | Path):
         hint = "arrays go to run() as they are; fields x, y, p: hal.from_xytp"
         raise ConfigError("read_stimulus takes the path of a file", value=type(path).__name__, hint=hint)
     file = read_events(path, name=name, sample=sample, prefer=port.name)
+    return as_stimulus(file, port, unit=unit, origin=origin, from_first=from_first, step_ns=step_ns)
+
+
+def as_stimulus(
+    file: EventFile,
+    port: Port,
+    *,
+    unit: str | None = None,
+    origin: str | None = None,
+    from_first: bool = False,
+    step_ns: int | None = None,
+) -> Records | Signal:
+    """What a file that was read holds, for a port; as `read_stimulus`."""
+    _require_port(port)
     if port.kind == "events" and file.is_events:
         assumed = "us" if "x" in (file.array.dtype.names or ()) else "ns"
         _check_facts(file, port, unit)
-        return from_xytp(
+        events = from_xytp(
             file.array,
             port,
             unit=unit or file.unit or assumed,
+            origin=origin or file.origin or "top-left",
             width=file.facts.get("width"),
             height=file.facts.get("height"),
         )
+        if from_first and len(events):
+            events["t"] -= events["t"][0]
+        return events
     if file.is_events:
         raise ConfigError(
-            f"{path} holds events, and input {port.name!r} takes a signal",
+            f"{file.path} holds events, and input {port.name!r} takes a signal",
             hint="a signal is a numeric array (T, ...), one row per step",
-            path=str(path),
+            path=str(file.path),
         )
     return _from_array(file, port, step_ns)
 

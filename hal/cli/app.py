@@ -181,9 +181,18 @@ def run(
     dt: StepText = None,
     inputs: Annotated[
         list[str],
-        typer.Option("--input", "-i", metavar="[NAME=]FILE", help="Events or a raster: .npy, .csv, NIR data."),
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="[NAME=]FILE",
+            help="Events or a raster: .npy, .csv, .es, .dat, .raw, .aedat4, NIR data.",
+        ),
     ] = NONE,
     unit: Annotated[Text, typer.Option(metavar="UNIT", help="Of times in the files: ns, us, ms, s.")] = None,
+    origin: Annotated[
+        Text, typer.Option(metavar="CORNER", help="Where y is 0 in the files: top-left, bottom-left. [default: theirs]")
+    ] = None,
+    from_first: Annotated[bool, typer.Option("--from-first", help="Let the first event of a file be at 0.")] = False,
     recording: Annotated[Text, typer.Option("--from", metavar="RECORDING", help="Replay its stimulus.")] = None,
     duration: Annotated[
         Text, typer.Option(metavar="TIME", help="Model time to run. [default: last event to the next step, plus one]")
@@ -226,6 +235,8 @@ def run(
     how = running.RunArguments(
         inputs=inputs,
         unit=unit,
+        origin=origin,
+        from_first=from_first,
         recording=recording,
         duration=duration,
         record=record,
@@ -238,18 +249,41 @@ def run(
 
 
 @app.command()
+def watch(
+    recording: Annotated[str, typer.Argument(metavar="RECORDING", help="The folder that `hal run --out` is writing.")],
+    patience: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Wall time without news after which to stop.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document per line and update.")] = False,
+) -> Job:
+    """Follow a run that another process is recording, until it ends."""
+    from hal.cli import following
+
+    return partial(following.watch, recording, patience, as_json=as_json)
+
+
+@app.command()
 def export(
-    mapping: Annotated[str, typer.Argument(metavar="MAPPING", help="A mapping written by `hal map --out`.")],
-    to: Annotated[str, typer.Option(metavar="FORMAT", help="What a vendor's tool takes; see `hal info NAME`.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="MAPPING|RECORDING", help="What `hal map --out` or `hal run --out` has written."),
+    ],
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="Of a mapping: what a vendor's tool takes, see `hal info NAME`. Of a recording: nir, hdf5, parquet.",
+        ),
+    ],
     out: Annotated[
         Text, typer.Option("--out", "-o", metavar="FILE", help="Write a new file. [default: text on stdout]")
     ] = None,
     as_json: Json = False,
 ) -> Job:
-    """Write a mapping in the format of the chip vendor's tool."""
+    """Write a mapping in the format of the chip vendor's tool, or a recording as NIR data, HDF5 or Parquet."""
     from hal.cli import exporting
 
-    return partial(exporting.export, mapping, to, out, as_json=as_json)
+    return partial(exporting.export, source, to, out, as_json=as_json)
 
 
 @app.command(name="import")

@@ -1,4 +1,4 @@
-"""`hal export`: a saved mapping in the format of a vendor's tool."""
+"""`hal export`: a saved mapping in the format of a vendor's tool, a recording in one of everyone's."""
 
 from __future__ import annotations
 
@@ -8,23 +8,50 @@ import sys
 from pathlib import Path
 
 from hal.cli import resolve
-from hal.cli.failures import BadUsageError, usage
+from hal.cli.failures import BadUsageError, note, usage
 from hal.cli.show import Page, print_json
 from hal.errors import WriteError
 
 
 def export(path: str, to: str, out: str | None, *, as_json: bool) -> int:
-    """Write the export to a new file, or text on stdout."""
+    """Write the export to a new file (Parquet: a new folder), or text on stdout."""
+    source = resolve.existing(path, "MAPPING or RECORDING")
+    if out is not None:
+        _refuse_target(out)
+    if resolve.is_mapping(source):
+        return _mapping(source, to, out, as_json=as_json)
+    if resolve.is_recording(source):
+        return _recording(source, to, out, as_json=as_json)
+    raise BadUsageError(
+        f"{path} is no saved mapping and no recording",
+        hint="make one: hal map MODEL --device NAME --out FILE, or hal run ... --out DIR; then export it",
+    )
+
+
+def _recording(source: Path, to: str, out: str | None, *, as_json: bool) -> int:
+    from hal.exchange import check_format, export_recording
+    from hal.recording import read_recording
+
+    with usage():
+        check_format(to)
+    if out is None:
+        raise BadUsageError("an exported recording is no text: it is not printed", hint="give --out FILE")
+    recording = read_recording(source)
+    if recording.status != "ok":
+        note(f"the recording is {recording.status}: what there is of it is exported")
+    export_recording(recording, out, to)
+    facts = {"device": recording.device, "to": to, "out": out, "events": recording.event_count()}
+    if as_json:
+        print_json({**facts, "status": recording.status})
+    else:
+        Page().verbatim(f"recording of {recording.device} to {to}, {facts['events']:,} events, written to {out}")
+    return 0
+
+
+def _mapping(source: Path, to: str, out: str | None, *, as_json: bool) -> int:
     from hal import exporting, registry
     from hal.mapping import read_mapping
 
-    source = resolve.existing(path, "MAPPING")
-    if not resolve.is_mapping(source):
-        raise BadUsageError(
-            f"{path} is no saved mapping", hint="make one: hal map MODEL --device NAME --out FILE; then export FILE"
-        )
-    if out is not None:
-        _refuse_target(out)
     mapping = read_mapping(source)
     with usage():
         exporting.check_format(registry.spec(mapping.device), to)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import numpy as np
 
-from hal.cli.failures import BadUsageError, usage
+from hal.cli.failures import BadUsageError, note, usage
 from hal.cli.resolve import existing
 from hal.cli.show import duration
 from hal.events import Port, Records, Signal
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 GRID_NS: Final = 1_000
 """What the end of a run is rounded to where there are no steps: 1 us."""
+
+LATE_NS: Final = 60 * 10**9
+"""A first event after this is pointed out."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -54,23 +57,39 @@ def after(t_ns: int, step_ns: int | None) -> int:
 
 
 def from_files(
-    given: Sequence[str], inputs: Sequence[Port], extra: Sequence[Port], step_ns: int | None, unit: str | None
+    given: Sequence[str],
+    inputs: Sequence[Port],
+    extra: Sequence[Port],
+    step_ns: int | None,
+    unit: str | None,
+    origin: str | None = None,
+    from_first: bool = False,
 ) -> Feed:
     """Read the files of --input. inputs: the model's; extra: ports of the chip, which must be named."""
-    from hal.stimulus import UNITS, read_events, read_stimulus
+    from hal.stimulus import ORIGINS, UNITS, as_stimulus, read_events
 
     if unit is not None and unit not in UNITS:
         raise BadUsageError(f"--unit {unit} is no unit of time", hint=f"one of {', '.join(UNITS)}")
+    if origin is not None and origin not in ORIGINS:
+        raise BadUsageError(f"--origin {origin} is no corner", hint=f"one of {', '.join(ORIGINS)}")
     stimulus: dict[str, Records | Signal] = {}
     ends = [0]
     for name, path in assign(given, inputs, extra).items():
         port = next(port for port in (*inputs, *extra) if port.name == name)
-        value = read_stimulus(path, port, unit=unit, step_ns=step_ns)
-        stimulus[name] = value
         file = read_events(path, prefer=port.name)
+        value = as_stimulus(file, port, unit=unit, origin=origin, from_first=from_first, step_ns=step_ns)
+        _say_when_late(path, value)
+        stimulus[name] = value
         rows_end = 0 if file.is_events or not step_ns else len(file.array) * step_ns
         ends.append(rows_end or after(_last(value), step_ns))
     return Feed(stimulus=stimulus, duration_ns=max(ends))
+
+
+def _say_when_late(path: Path, value: Records | Signal) -> None:
+    """Cameras' clocks: a first event after minutes or decades is hardly meant."""
+    if not isinstance(value, Signal) and len(value) and int(value["t"][0]) > LATE_NS:
+        first = duration(int(value["t"][0]) // 10**9 * 10**9)
+        note(f"{path}: the first event is at {first}, and the run begins at 0; --from-first lets it begin there")
 
 
 def assign(given: Sequence[str], inputs: Sequence[Port], extra: Sequence[Port]) -> dict[str, Path]:

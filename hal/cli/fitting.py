@@ -10,6 +10,7 @@ import attrs
 from hal.cli import arguments, fitview, outputview, resolve
 from hal.cli.failures import FAILED, BadUsageError, note, usage
 from hal.cli.show import Page, print_json
+from hal.cli.watching import busy
 from hal.errors import DoesNotFitError, HalError
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def map_(given: resolve.ModelArguments, *, seed: int, record: Sequence[str], out
     probes = resolve.probes(record, model)
     mapper = registry.mapper(spec.name, profile=resolve.profile(given, spec))
     try:
-        mapping = mapper.map(model, options, record=probes, seed=seed)
+        with busy(f"mapping {given.model} on {spec.name}", quiet=as_json):
+            mapping = mapper.map(model, options, record=probes, seed=seed)
     except DoesNotFitError as error:
         if as_json:
             raise

@@ -84,6 +84,22 @@ def is_mapping(path: Path) -> bool:
     return path.is_file() and zipfile.is_zipfile(path)
 
 
+def is_recording(path: Path) -> bool:
+    """Whether a directory is a recording, or an HDF5 file one that was exported."""
+    if path.is_dir():
+        from hal.store.manifest import MANIFEST
+
+        return (path / MANIFEST).exists() or any(path.rglob("*.arrows"))
+    import h5py
+
+    from hal.exchange.hdf5 import ABOUT
+
+    if not path.is_file() or not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path, "r") as file:
+        return ABOUT in file
+
+
 def mapping_target(out: str) -> None:
     """Refuse a name under which no mapping can be written, or something else lies."""
     target = Path(out)

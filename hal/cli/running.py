@@ -13,7 +13,7 @@ from hal.cli import arguments, feeding, loadview, resolve, runview
 from hal.cli.failures import BadUsageError, BrokenOffError, note
 from hal.cli.fitting import summary
 from hal.cli.show import Page, print_json
-from hal.cli.watching import Progress, compiling
+from hal.cli.watching import Progress, busy, compiling
 from hal.errors import CapabilityError, ConfigError, DeviceTimeoutError, DoesNotFitError
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class RunArguments:
 
     inputs: Sequence[str] = ()
     unit: str | None = None
+    origin: str | None = None
+    from_first: bool = False
     recording: str | None = None
     duration: str | None = None
     record: Sequence[str] = ()
@@ -47,15 +49,17 @@ def run(given: resolve.ModelArguments, how: RunArguments, *, as_json: bool) -> i
     resolve.existing(given.model, "MODEL")
     asked_ns = None if how.duration is None else arguments.time_ns(how.duration, "--duration", least=1)
     _check(how, asked_ns)
-    mapping, spec = _mapping(given, how)
+    mapping, spec = _mapping(given, how, quiet=as_json)
     options = resolve.open_options(how.open_options, spec) | {"profile": resolve.profile(given, spec)}
     ports = (*mapping.inputs, *spec.ports)
     if how.recording is not None:
         feed = feeding.from_recording(how.recording, ports, mapping.step_ns)
     else:
-        feed = feeding.from_files(how.inputs, mapping.inputs, spec.ports, mapping.step_ns, how.unit)
+        feed = feeding.from_files(
+            how.inputs, mapping.inputs, spec.ports, mapping.step_ns, how.unit, how.origin, how.from_first
+        )
     duration_ns = feeding.lasting(feed, asked_ns, mapping.step_ns)
-    took = _run(mapping, spec, options, feed, duration_ns, how)
+    took = _run(mapping, spec, options, feed, duration_ns, how, quiet=as_json)
     if as_json:
         print_json(_document(mapping, feed, took))
     else:
@@ -83,7 +87,7 @@ def _check(how: RunArguments, asked_ns: int | None) -> None:
 # --- mapping --------------------------------------------------------------------------------------------------------
 
 
-def _mapping(given: resolve.ModelArguments, how: RunArguments) -> tuple[Mapping, DeviceSpec]:
+def _mapping(given: resolve.ModelArguments, how: RunArguments, *, quiet: bool) -> tuple[Mapping, DeviceSpec]:
     from hal import registry
 
     path = resolve.existing(given.model, "MODEL")
@@ -99,7 +103,9 @@ def _mapping(given: resolve.ModelArguments, how: RunArguments) -> tuple[Mapping,
     options = resolve.map_options(given, spec)
     model = resolve.model(given)
     try:
-        return _map(registry.mapper(spec.name, profile=resolve.profile(given, spec)), model, options, how), spec
+        mapper = registry.mapper(spec.name, profile=resolve.profile(given, spec))
+        with busy(f"mapping {given.model} on {spec.name}", quiet=quiet):
+            return _map(mapper, model, options, how), spec
     except DoesNotFitError as error:
         error.hint = f"hal check {given.model} --device {spec.name} shows what fits and what does not"
         raise
@@ -147,11 +153,13 @@ def _run(
     feed: feeding.Feed,
     duration_ns: int,
     how: RunArguments,
+    *,
+    quiet: bool,
 ) -> runview.Took:
     from hal import registry
 
     recorder = _recorder(how.out)
-    progress = Progress(duration_ns)
+    progress = Progress(duration_ns, lambda: recorder.events, quiet=quiet)
     recorder.on_advance.append(progress)
     with compiling() as compiled:
         try:

@@ -33,6 +33,7 @@ def read_nir_data(path: Path, name: str | None, sample: int | None, prefer: str 
         with h5py.File(path, "r") as file:
             if _type(file) is None:
                 model = " (it is a NIR model)" if "node" in file else ""
+                model = " (it is a recording: hal.read_recording)" if "recording" in file else model
                 raise FormatError(f"{path} is HDF5 but not NIR data{model}", path=str(path))
             found = dict(_observables(file, "", path, 0))
             group = found[_chosen(list(found), name, prefer, path)]
@@ -59,7 +60,7 @@ def _type(group: h5py.Group) -> str | None:
     return value.decode() if isinstance(value, bytes) else value if isinstance(value, str) else None
 
 
-def _child(group: h5py.Group, name: str, path: Path) -> Any:
+def member(group: h5py.Group, name: str, path: Path) -> Any:
     """A member that lies in this very file."""
     link = group.get(name, getlink=True)
     if link is None:
@@ -85,19 +86,19 @@ def _observables(group: h5py.Group, prefix: str, path: Path, depth: int) -> Iter
             hint=f"known are NIRGraphData, NIRNodeData, {', '.join(_OBSERVABLES)}",
             path=str(path),
         )
-    members = _child(group, inner, path)
+    members = member(group, inner, path)
     for name in members:
-        member = _child(members, name, path)
+        one = member(members, name, path)
         full = f"{prefix}/{name}" if prefix else name
-        if _type(member) in _OBSERVABLES:
-            yield full, member
+        if _type(one) in _OBSERVABLES:
+            yield full, one
         else:
-            yield from _observables(member, full, path, depth + 1)
+            yield from _observables(one, full, path, depth + 1)
 
 
-def _array(group: h5py.Group, name: str, path: Path, kinds: str, axes: int) -> NDArray[Any]:
+def stored_array(group: h5py.Group, name: str, path: Path, kinds: str, axes: int) -> NDArray[Any]:
     """A dataset stored in the file itself, of the kinds and the number of axes it must have."""
-    dataset = _child(group, name, path)
+    dataset = member(group, name, path)
     if not isinstance(dataset, h5py.Dataset):
         raise FormatError(f"{path}: {group.name}/{name} is no array", path=str(path))
     if dataset.is_virtual or dataset.external:
@@ -140,8 +141,8 @@ def _events(group: h5py.Group, sample: int | None, path: Path) -> EventFile:
             hint="convert it to time-gridded data for a signal input",
             path=str(path),
         )
-    index = _sample(_array(group, "idx", path, "iu", 2), sample, path)
-    time = _sample(_array(group, "time", path, "f", 2), sample, path)
+    index = _sample(stored_array(group, "idx", path, "iu", 2), sample, path)
+    time = _sample(stored_array(group, "time", path, "f", 2), sample, path)
     if index.shape != time.shape:
         raise FormatError(f"{path}: idx has shape {index.shape}, time {time.shape}", path=str(path))
     padding = (index == -1) & np.isposinf(time)
@@ -153,7 +154,7 @@ def _events(group: h5py.Group, sample: int | None, path: Path) -> EventFile:
 
 def _gridded(group: h5py.Group, sample: int | None, path: Path) -> EventFile:
     """Rows of one sample, with the step they are apart."""
-    rows = _sample(_array(group, "data", path, "biuf", 3), sample, path)
+    rows = _sample(stored_array(group, "data", path, "biuf", 3), sample, path)
     step = float(group.attrs["dt"]) * 1e9
     if not 0 < step < 2**63 or abs(step - round(step)) > 1e-6 * step:
         raise FormatError(

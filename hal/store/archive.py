@@ -26,6 +26,7 @@ from hal.store.manifest import (
     StreamEntry,
     Tally,
     file_names,
+    header_metadata,
     stream_metadata,
 )
 
@@ -97,10 +98,11 @@ class Archive:
         self.path = directory
         self._header = header
         self._widths = dict(widths)
-        self._entries = _entries(header, self._widths)
+        self._entries = stream_entries(header, self._widths)
         self._writers: dict[_Name, StreamWriter] = {}
         stats = {counter: np.zeros(header.cores, np.int64) for counter in header.counters}
-        self._metadata = {name: stream_metadata(header, entry) for name, entry in self._entries.items()}
+        shared = header_metadata(header)
+        self._metadata = {name: shared | stream_metadata(entry) for name, entry in self._entries.items()}
         try:
             directory.mkdir(parents=True)
             for group in dict.fromkeys(entry.group for entry in self._entries.values() if entry.group != "intervals"):
@@ -218,7 +220,7 @@ class Archive:
         )
 
 
-def _entries(header: RunHeader, widths: Mapping[Key, int]) -> dict[_Name, StreamEntry]:
+def stream_entries(header: RunHeader, widths: Mapping[Key, int]) -> dict[_Name, StreamEntry]:
     """A file for everything this run may record, and for what is fed in."""
     out: dict[_Name, StreamEntry] = {}
 

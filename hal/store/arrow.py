@@ -18,10 +18,14 @@ from nanoarrow.ipc import InputStream
 from numpy.typing import NDArray
 
 from hal.errors import FormatError, WriteError
+from hal.store.checksum import Checksum
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """The marker that closes an Arrow IPC stream: continuation word and a message of length zero (Arrow columnar format,
 "IPC Streaming Format"). A file without it was not closed."""
+
+TAIL_BYTES = 1 << 26
+"""Bytes of a growing file that are looked at in one go; batches are much smaller."""
 
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -75,7 +79,7 @@ class StreamWriter:
         fields = {name: column_schema(column) for name, column in columns.items()}
         schema = na.Schema(na.struct(fields, nullable=False), metadata=dict(metadata))
         self._schema = na.c_schema(schema)
-        self._digest = hashlib.sha256()
+        self._digest = Checksum()
         self._broken = False
         try:
             self._file = open(path, "xb", buffering=0)  # noqa: SIM115 - lives as long as the run
@@ -210,6 +214,51 @@ class StreamReader:
         self.state = StreamState(
             rows=rows, batches=batches, good_bytes=good, size=size, closed=closed and not fault, fault=fault
         )
+
+
+class Tail:
+    """A stream file that another process is writing: gives every complete batch once, as they come.
+
+    closed: the end marker was read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.closed = False
+        self._schema = b""
+        self._good = 0
+
+    def new(self) -> Iterator[dict[str, NDArray[Any]]]:
+        """The batches that were completed since the last call; none while there is no file."""
+        try:
+            with open(self.path, "rb") as file:
+                while not self.closed:
+                    file.seek(self._good)
+                    found = self._complete(file.read(TAIL_BYTES))
+                    if not found:
+                        return
+                    yield from found
+        except FileNotFoundError:
+            return
+
+    def _complete(self, data: bytes) -> list[dict[str, NDArray[Any]]]:
+        """Batches at the start of `data`; a half-written one waits for the next call."""
+        source = io.BytesIO(self._schema + data)
+        known = end = len(self._schema)
+        found = []
+        try:
+            with na.c_array_stream(InputStream.from_readable(source)) as stream:
+                names = [field.name for field in na.Schema(stream.get_schema()).fields]
+                end = source.tell()
+                self._schema = self._schema or data[:end]
+                while (batch := _next(stream)) is not None:
+                    found.append(_columns(batch, names))
+                    end = source.tell()
+        except (na._utils.NanoarrowException, ValueError):
+            pass  # the rest is not complete yet
+        self._good += end - known
+        self.closed = data[end - known :].startswith(END_OF_STREAM)
+        return found
 
 
 def _next(stream: Any) -> Any:

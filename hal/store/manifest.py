@@ -143,9 +143,9 @@ class Manifest:
     stats: Mapping[str, I64]
     diagnostics: tuple[Finding, ...] = ()
 
-    def write(self, directory: Path) -> None:
-        """Replace the manifest in one step: a reader finds the old one or the new one."""
-        data = {
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
             "format": FORMAT,
             "version": VERSION,
             "status": self.status,
@@ -155,9 +155,14 @@ class Manifest:
             "stats": {counter: per_core.tolist() for counter, per_core in self.stats.items()},
             "diagnostics": [finding_to_json(finding) for finding in self.diagnostics],
         }
+
+    def write(self, directory: Path) -> None:
+        """Replace the manifest in one step: a reader finds the old one or the new one."""
         new = directory / (MANIFEST + ".new")
+        # a line for each part: quick to write, and still to be read by people
+        lines = [f"{json.dumps(key)}: {to_text(value)}" for key, value in self.to_json().items()]
         try:
-            new.write_text(to_text(data, indent=1), encoding="utf-8")
+            new.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
             os.replace(new, directory / MANIFEST)
         except OSError as error:
             raise WriteError(
@@ -169,7 +174,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: Any) -> Manifest:
-        """The inverse of `write`. Raises KeyError, TypeError or ValueError for what is no manifest."""
+        """The inverse of `to_json`. Raises KeyError, TypeError or ValueError for what is no manifest."""
         if data["format"] != FORMAT or data["status"] not in STATUSES:
             raise ValueError(f"format {data['format']!r}, status {data['status']!r}")
         return cls(
@@ -202,10 +207,10 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def to_text(data: Any, indent: int | None = None) -> str:
+def to_text(data: Any) -> str:
     """JSON text; ConfigError where the data has no JSON form, such as a dictionary that contains itself."""
     try:
-        return json.dumps(plain(data), indent=indent)
+        return json.dumps(plain(data))
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"the run's header cannot be written as JSON: {error}") from error
 
@@ -225,28 +230,32 @@ def file_names(group: str, names: Sequence[str]) -> list[str]:
     return out
 
 
-def stream_metadata(header: RunHeader, entry: StreamEntry) -> dict[str, str]:
-    """What the schema of a stream says about itself, in plain words and completely."""
+def header_metadata(header: RunHeader) -> dict[str, str]:
+    """What the schema of every stream says about the run, in plain words and completely."""
     facts = {
         "format": FORMAT,
         "version": str(VERSION),
         "device": header.device,
         "kind": header.kind,
-        "node": entry.node,
-        "variable": entry.variable,
-        "shape": json.dumps(entry.shape),
         "time_unit": "ns",
         "time_origin": "start of the run",
         "t0_ns": str(header.t0_ns),
         "index": "C-order position in shape; images are (channel, row, column) from the top left",
         "written_by": f"nanoarrow {nanoarrow.__version__}",
+        "neurohal.header": to_text(header.to_json()),
     }
-    facts |= {
+    return facts | {
         f"provenance.{key}": value if isinstance(value, str) else to_text(value)
         for key, value in header.provenance.items()
     }
-    return facts | {
-        "neurohal.header": to_text(header.to_json()),
+
+
+def stream_metadata(entry: StreamEntry) -> dict[str, str]:
+    """What the schema of a stream says about itself."""
+    return {
+        "node": entry.node,
+        "variable": entry.variable,
+        "shape": json.dumps(entry.shape),
         "neurohal.stream": to_text(attrs.asdict(entry)),
     }
 

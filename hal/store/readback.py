@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import attrs
 import numpy as np
@@ -15,7 +15,7 @@ from hal.errors import FormatError, HalError
 from hal.events import EVENT, Records, Signal
 from hal.fit import Finding
 from hal.store import arrow
-from hal.store.manifest import INTERVAL, MANIFEST, Key, StreamEntry, Tally, read_manifest
+from hal.store.manifest import INTERVAL, MANIFEST, Key, Manifest, StreamEntry, Tally, read_manifest
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -62,11 +62,29 @@ def contents(directory: Path, verify: bool) -> dict[str, Any]:
 
 def _contents(directory: Path, verify: bool) -> dict[str, Any]:
     manifest, notes = read_manifest(directory)
+    return assembled(directory, manifest, notes, partial(_survey, directory), partial(_columns, directory, verify))
+
+
+Columns = dict[str, NDArray[Any]]
+
+
+def assembled(
+    path: Path,
+    manifest: Manifest,
+    notes: tuple[Finding, ...],
+    survey: Callable[[StreamEntry, bool], tuple[int, Finding | None]],
+    columns: Callable[[StreamEntry, bool, tuple[str, ...]], Columns],
+) -> dict[str, Any]:
+    """The fields of a Recording.
+
+    survey: rows that a stream has, and what is missing, given whether the run was finished. columns: the named columns
+    of a stream, given whether all of it is there; called when they are first asked for.
+    """
     status = manifest.status
     tallies: dict[Key, Tally] = {}
     loaders: dict[str, dict[Any, Any]] = {"spikes": {}, "signals": {}, "traces": {}, "stimulus": {}, "intervals": {}}
     for entry in manifest.streams:
-        rows, finding = _survey(directory, entry, manifest.finished)
+        rows, finding = survey(entry, manifest.finished)
         whole = manifest.finished and finding is None
         if finding is not None:
             notes += (finding,)
@@ -75,8 +93,8 @@ def _contents(directory: Path, verify: bool) -> dict[str, Any]:
             tallies[entry.key] = Tally(rows, entry.disorder, entry.repeats)
         load: Callable[..., Any] = _LOADERS[entry.kind]
         key = entry.key if entry.group == "traces" else entry.node
-        column = partial(load, directory, entry, verify and whole)
-        loaders[entry.group][key] = partial(guarded, column, directory)
+        column = partial(load, entry, partial(columns, entry, whole))
+        loaders[entry.group][key] = partial(guarded, column, path)
     if not manifest.finished:
         count = sum(tally.rows for (_, variable), tally in tallies.items() if variable == "spikes")
         what = "what the manifest said is lost" if any(n.field == MANIFEST for n in notes) else "it was never finished"
@@ -99,7 +117,7 @@ def _contents(directory: Path, verify: bool) -> dict[str, Any]:
         "diagnostics": manifest.diagnostics + notes,
         "status": status,
         "tallies": tallies,
-        "path": directory,
+        "path": path,
     }
 
 
@@ -126,31 +144,40 @@ def _survey(directory: Path, entry: StreamEntry, finished: bool) -> tuple[int, F
     )
 
 
-def _columns(directory: Path, entry: StreamEntry, checked: bool, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    return arrow.load(directory / entry.file, names, entry.sha256 if checked else None)
+def _columns(directory: Path, verify: bool, entry: StreamEntry, whole: bool, names: tuple[str, ...]) -> Columns:
+    path = directory / entry.file
+    sha256 = entry.sha256 if verify and whole else None
+    if path.suffix != ".parquet":
+        return arrow.load(path, names, sha256)
+    from hal.exchange import parquet
+
+    return parquet.load(path, names, sha256)
 
 
-def _load_events(directory: Path, entry: StreamEntry, checked: bool) -> Records:
-    columns = _columns(directory, entry, checked, ("t", "index"))
-    out = np.empty(len(columns["t"]) if columns else 0, EVENT)
-    for name, column in columns.items():
-        out[name] = column
-    return out
+Read = Callable[[tuple[str, ...]], Columns]
 
 
-def _load_signal(directory: Path, entry: StreamEntry, checked: bool) -> Signal:
-    columns = _columns(directory, entry, checked, ("t", "values"))
+def _load_events(_: StreamEntry, read: Read) -> Records:
+    return _table(read(("t", "index")), EVENT)
+
+
+def _load_signal(entry: StreamEntry, read: Read) -> Signal:
+    columns = read(("t", "values"))
     if not columns:
         return Signal(np.empty(0, np.int64), np.empty((0, int(np.prod(entry.shape, dtype=np.int64)))))
     return Signal(columns["t"], columns["values"])
 
 
-def _load_intervals(directory: Path, entry: StreamEntry, checked: bool) -> Records:
-    columns = _columns(directory, entry, checked, ("what", "core", "t0", "t1"))
-    out = np.empty(len(columns["t0"]) if columns else 0, INTERVAL)
+def _load_intervals(_: StreamEntry, read: Read) -> Records:
+    return _table(read(INTERVAL.names or ()), INTERVAL)
+
+
+def _table(columns: Columns, dtype: np.dtype[Any]) -> Records:
+    """Columns as records; no column where no batch was written."""
+    out = np.empty(len(next(iter(columns.values()))) if columns else 0, dtype)
     for name, column in columns.items():
         out[name] = column
     return out
 
 
-_LOADERS = {"events": _load_events, "signal": _load_signal, "intervals": _load_intervals}
+_LOADERS: Final = {"events": _load_events, "signal": _load_signal, "intervals": _load_intervals}

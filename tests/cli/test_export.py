@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,68 @@ def test_info_names_the_exports(hal) -> None:
     assert document["exports"] == ["samna"]
     assert (document["vendor"], document["kinds"]) == ("samna", ["emulator", "hardware"])
     assert "samna" in hal("info", "speck2f").out
+
+
+# --- recordings ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def recording(hal, net: Path, events: Path, tmp_path: Path) -> Path:
+    assert (
+        hal(
+            "run", net, "--device", "ideal", "--semantics", "sinabs", "--dt", "1ms", "-i", events, "-o", tmp_path / "r"
+        ).code
+        == 0
+    )
+    return tmp_path / "r"
+
+
+def test_a_recording_goes_to_hdf5_and_nir_data(hal, recording: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run.h5"
+    outcome = hal("export", recording, "--to", "hdf5", "--out", out)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == f"recording of ideal to hdf5, 10 events, written to {out}\n"
+    first, second = neurohal.read_recording(recording), neurohal.read_recording(out)
+    assert {k: v.tolist() for k, v in first.spikes.items()} == {k: v.tolist() for k, v in second.spikes.items()}
+    document = hal("export", out, "--to", "nir", "--out", tmp_path / "run.nir", "--json").json
+    expected = {"device": "ideal", "to": "nir", "out": str(tmp_path / "run.nir"), "events": 10, "status": "ok"}
+    assert document == expected
+    read = neurohal.read_events(tmp_path / "run.nir", name="output/spikes")
+    assert len(read.array) == 5
+
+
+def test_parquet_of_a_recording_or_what_to_install(hal, recording: Path, tmp_path: Path, monkeypatch) -> None:
+    if find_spec("pyarrow") is not None:
+        assert hal("export", recording, "--to", "parquet", "--out", tmp_path / "p").code == 0
+        assert neurohal.read_recording(tmp_path / "p").event_count() == 10
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    outcome = hal("export", recording, "--to", "parquet", "--out", tmp_path / "q")
+    assert outcome.code == 1
+    assert "pip install 'neurohal[parquet]'" in outcome.flat
+    assert not (tmp_path / "q").exists()
+
+
+def test_exports_of_recordings_that_are_refused(hal, recording: Path, tmp_path: Path) -> None:
+    outcome = hal("export", recording, "--to", "hdf", "--out", tmp_path / "x")
+    assert outcome.code == 2
+    assert "not exported to 'hdf'" in outcome.err
+    assert "did you mean hdf5?" in outcome.err
+    outcome = hal("export", recording, "--to", "hdf5")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "give --out FILE" in outcome.err
+    outcome = hal("export", recording, "--to", "hdf5", "--out", recording)
+    assert outcome.code == 2
+    assert "overwrites nothing" in outcome.err
+    (tmp_path / "empty").mkdir()
+    assert "no recording" in hal("export", tmp_path / "empty", "--to", "hdf5", "--out", tmp_path / "x").err
+
+
+def test_what_there_is_of_an_unfinished_recording_is_exported(hal, recording: Path, tmp_path: Path) -> None:
+    for folder in (recording / "signals", recording / "traces"):
+        assert not folder.exists()
+    stream = recording / "spikes" / "output.arrows"
+    stream.write_bytes(stream.read_bytes()[:-20])
+    outcome = hal("export", recording, "--to", "hdf5", "--out", tmp_path / "x.h5")
+    assert outcome.code == 0
+    assert "the recording is interrupted" in outcome.err
+    assert neurohal.read_recording(tmp_path / "x.h5").status == "interrupted"

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
+import nir
+import numpy as np
 import pytest
 
 import hal as neurohal
@@ -113,3 +118,44 @@ def test_ctrl_c_keeps_what_was_recorded(net: Path, tmp_path: Path) -> None:
     assert str(out) in errors
     assert "Traceback" not in errors
     assert neurohal.read_recording(out).status == "interrupted"
+
+
+LIMITED = """
+    import resource, sys
+    from hal import cli
+
+    out, limited, *arguments = sys.argv[1:]
+    # the first run compiles what is compiled, and writes that down where it can
+    assert cli.run(["run", *arguments, "--out", out]) == 0
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+    sys.exit(cli.run(["run", *arguments, "--out", limited]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
+@pytest.mark.parametrize("device", ["ideal", "speck2f"])
+def test_a_run_that_fills_the_disk_keeps_the_beginning_and_says_so(tmp_path: Path, device: str) -> None:
+    nodes = {
+        "input": nir.Input({"input": np.array([3])}),
+        "fc": nir.Linear(np.ones((30, 3), np.float32)),
+        "cells": nir.IF(r=np.ones(30), v_threshold=np.ones(30)),
+        "output": nir.Output({"output": np.array([30])}),
+    }
+    nir.write(tmp_path / "net.nir", nir.NIRGraph(nodes=nodes, edges=list(itertools.pairwise(nodes))))
+    # 12 kB go in, thirty times as much comes out
+    many = np.zeros(1000, [("t", "<i8"), ("x", "<i2")])
+    many["t"], many["x"] = np.arange(1000) * 1000, np.arange(1000) % 3
+    np.save(tmp_path / "many.npy", many)
+    options = ("--device", device, "--semantics", "sinabs", "--dt", "1ms", "--input", tmp_path / "many.npy")
+    folders = (tmp_path / "whole", tmp_path / "part")
+    command = [sys.executable, "-c", textwrap.dedent(LIMITED), *folders, tmp_path / "net.nir", *options]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1, done.stderr
+    said = re.search(r"File too large.*; (\d+) events in .*part are safe", " ".join(done.stderr.split()))
+    assert said is not None, done.stderr
+    whole, part = (neurohal.read_recording(folder) for folder in folders)
+    assert (whole.status, part.status) == ("ok", "interrupted")
+    assert whole.event_count("output") == 30_000
+    assert int(said[1]) <= part.event_count() < whole.event_count()
+    for node, spikes in part.spikes.items():
+        assert spikes.tobytes() == whole.spikes[node][: len(spikes)].tobytes()

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
 
 import nir
 import numpy as np
 import pytest
+from rich.console import Console
 
 import hal as neurohal
 from hal.cli import failures, feeding, runview, watching
@@ -162,6 +164,39 @@ def test_units(hal, net: Path, events: Path) -> None:
     outcome = hal("run", net, *IDEAL, "-i", events, "--unit", "years")
     assert outcome.code == 2
     assert "one of ns, us, ms, s" in outcome.err
+
+
+def test_files_of_cameras_by_corner_and_first_event(hal, tmp_path: Path) -> None:
+    nir.write(
+        tmp_path / "image.nir",
+        nir.NIRGraph(
+            nodes={
+                "input": nir.Input({"input": np.array([1, 2, 3])}),
+                "cells": nir.IF(r=np.ones((1, 2, 3)), v_threshold=np.ones((1, 2, 3))),
+                "output": nir.Output({"output": np.array([1, 2, 3])}),
+            },
+            edges=[("input", "cells"), ("cells", "output")],
+        ),
+    )
+    # one event at 90 s, in the lower left pixel: 708,661 times 127 us and 53 us, then x 0, y 0, on
+    head = b"Event Stream\x02\x00\x00\x01" + bytes([3, 0, 2, 0])
+    (tmp_path / "a.es").write_bytes(head + b"\xff" * 708_661 + bytes([53 << 1 | 1, 0, 0, 0, 0]))
+
+    def run(*options: str):
+        out = tmp_path / f"rec{len(list(tmp_path.iterdir()))}"
+        outcome = hal("run", tmp_path / "image.nir", *IDEAL, "-i", tmp_path / "a.es", "-o", out, *options)
+        assert outcome.code == 0, outcome.err
+        return outcome, neurohal.read_recording(out)
+
+    outcome, recording = run("--from-first")
+    assert outcome.err == ""
+    assert recording.spikes["output"].tolist() == [(0, 3)]
+    assert run("--from-first", "--origin", "top-left")[1].spikes["output"].tolist() == [(0, 0)]
+    outcome = hal("run", tmp_path / "image.nir", *IDEAL, "-i", tmp_path / "a.es", "--timeout", "0.001")
+    assert "the first event is at 90 s, and the run begins at 0; --from-first lets it begin there" in outcome.flat
+    outcome = hal("run", tmp_path / "image.nir", *IDEAL, "-i", tmp_path / "a.es", "--origin", "left")
+    assert outcome.code == 2
+    assert "--origin left is no corner" in outcome.err
 
 
 def test_durations(hal, net: Path, events: Path) -> None:
@@ -418,7 +453,7 @@ def test_an_interrupted_run_says_what_was_kept(hal, net: Path, tmp_path: Path) -
     with registered(plugin(interrupt), "tiny"):
         outcome = hal("run", net, *TINY, "--out", out)
         assert (outcome.code, outcome.out) == (130, "")
-        assert "interrupted at 4 ms of 8 ms" in outcome.flat
+        assert "interrupted at 4 ms of 8 ms, with 1 event, after" in outcome.flat
         assert f"kept in {out}" in outcome.flat
         recording = neurohal.read_recording(out)
         assert recording.status == "interrupted"
@@ -514,11 +549,66 @@ def test_compiling_is_said_when_it_takes_long(
     assert told.seconds >= 0.15
 
 
-def test_progress_is_kept_without_a_terminal() -> None:
-    progress = watching.Progress(10_000_000)
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """What progress is shown on, at once."""
+    stream = Terminal()
+    monkeypatch.setenv("COLUMNS", "140")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(watching, "console", lambda **_: Console(file=stream, force_terminal=True, width=140))
+    monkeypatch.setattr(watching, "PATIENCE_S", 0.0)
+    return stream
+
+
+def test_progress_is_kept_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = watching.Progress(10_000_000, lambda: 1234)
     progress(4_000_000)
     progress.close()
-    assert progress.reached().startswith("4 ms of 10 ms, after ")
+    assert progress.reached().startswith("4 ms of 10 ms, with 1,234 events, after ")
+    with watching.busy("mapping", quiet=False):
+        time.sleep(0.02)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_shows_events_model_time_and_speed(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, *([2.0] * 99)])
+    monkeypatch.setattr(watching.time, "monotonic", lambda: next(clock, 2.0))
+    progress = watching.Progress(10_000_000_000, lambda: 1234)
+    progress(4_000_000_000)
+    progress.close()
+    shown = " ".join(terminal.getvalue().split())
+    assert "running" in shown
+    assert "4 s of 10 s, 1,234 events, 2 x real time" in shown
+    assert "40%" in shown
+
+
+def test_a_long_map_says_that_it_goes_on(terminal: Terminal) -> None:
+    with watching.busy("mapping a\x1bnet", quiet=False):
+        time.sleep(0.3)
+    assert "mapping a\\x1bnet" in terminal.getvalue()
+    assert "0:00:00" in terminal.getvalue()
+
+
+def test_json_shows_no_progress(terminal: Terminal, hal, net: Path, tmp_path: Path) -> None:
+    def slow(recorder) -> None:
+        for t in (1_000_000, 2_000_000):
+            time.sleep(0.02)
+            recorder.advance(t)
+
+    with registered(plugin(slow), "tiny"):
+        assert hal("run", net, *TINY, "--json").code == 0
+        assert hal("map", net, "--device", "tiny", "--semantics", "sinabs", "--dt", "1ms", "--json").code == 0
+        assert terminal.getvalue() == ""
+        assert hal("run", net, *TINY).code == 0
+    assert "1 event, " in terminal.getvalue()
+    assert "mapping" in terminal.getvalue()
 
 
 def test_results() -> None:

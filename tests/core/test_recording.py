@@ -409,7 +409,7 @@ def test_what_is_no_recording_is_refused(tmp_path: Path, whole: Path) -> None:
     with pytest.raises(FormatError, match="does not exist"):
         read_recording(tmp_path / "nothing")
     (tmp_path / "file").write_text("")
-    with pytest.raises(FormatError, match="is not a directory"):
+    with pytest.raises(FormatError, match="is a file, and not HDF5"):
         read_recording(tmp_path / "file")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FormatError, match="is not a recording: the manifest is missing"):

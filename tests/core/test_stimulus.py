@@ -58,12 +58,12 @@ def test_the_golden_recording_reads_the_same_from_every_format(file: str, golden
     assert events.tobytes() == golden.tobytes()
 
 
-@pytest.mark.parametrize("file", ["dvs.aedat4", "dvs.dat", "dvs_evt2.raw", "dvs_evt3.raw", "dvs.es"])
-def test_formats_that_are_not_read_are_refused_politely(file: str) -> None:
-    with pytest.raises(FormatError, match="files are not read") as error:
-        read_stimulus(GOLDEN / file, DVS)
+@pytest.mark.parametrize(("file", "what"), [("digit.bin", "N-MNIST binary"), ("events.mat", "MATLAB")])
+def test_formats_that_are_not_read_are_refused_politely(tmp_path: Path, file: str, what: str) -> None:
+    (tmp_path / file).write_bytes(bytes(100))
+    with pytest.raises(FormatError, match=f"{what} files are not read") as error:
+        read_stimulus(tmp_path / file, DVS)
     assert ".csv with a header line" in str(error.value)
-    assert file in str(error.value)
 
 
 def test_facts_in_the_file_are_checked_against_the_port() -> None:

@@ -15,6 +15,7 @@ import hal
 from hal import cli
 from hal.capabilities import VOCABULARY
 from hal.config import to_json
+from hal.exchange import FORMATS
 from hal.semantics import PROFILES, Semantics
 from hal_brainscales2.options import MapOptions, OpenOptions
 from hal_brainscales2.plugin import SPEC
@@ -54,6 +55,24 @@ def test_the_code_of_the_readme_runs() -> None:
 def test_the_code_on_semantics_runs(capsys: pytest.CaptureFixture[str]) -> None:
     exec(code(ROOT / "docs" / "semantics.md"), {})
     assert "compare='>='" in capsys.readouterr().out
+
+
+def test_the_code_on_files_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(code(ROOT / "docs" / "files.md"), names)
+    first, again = names["recording"], names["again"]
+    assert isinstance(first, hal.Recording)
+    assert isinstance(again, hal.Recording)
+    assert first.event_count() > 0
+    assert {k: v.tobytes() for k, v in first.spikes.items()} == {k: v.tobytes() for k, v in again.spikes.items()}
+    assert getattr(names["update"], "finished", False)
+
+
+def test_formats_of_exports_are_documented() -> None:
+    text = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
+    for name in FORMATS:
+        assert f"| `{name}` |" in text, name
 
 
 def test_every_profile_and_field_is_documented() -> None:

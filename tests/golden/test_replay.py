@@ -35,8 +35,7 @@ FILES = [
     *(HERE / "brainscales2" / f"{name}.npz" for name in BRAINSCALES2),
     *(HERE / "brainscales2" / f"{name}.npz" for name in BRAINSCALES2_RULES),
     *(HERE / "brainscales2" / f"{name}.npz" for name in JAXSNN),
-    HERE / "events" / "dvs.csv",
-    HERE / "events" / "dvs_tonic_dtype.npy",
+    *(HERE / "events" / f"dvs{end}" for end in (".csv", ".dat", ".es", "_evt2.raw", "_evt3.raw", "_tonic_dtype.npy")),
 ]
 
 
@@ -49,7 +48,7 @@ def test_all_files_are_equal() -> None:
     done = run(*FILES)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(FILES)} of {len(FILES)} files equal" in done.stdout
-    assert len(FILES) >= 16 + 13 + 13 + 15 + 4 + 4 + 7 + 10 + 2 + 2
+    assert len(FILES) >= 16 + 13 + 13 + 15 + 4 + 4 + 7 + 10 + 2 + 2 + 6
 
 
 @pytest.fixture

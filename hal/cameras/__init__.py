@@ -1,0 +1,1 @@
+"""Recordings of event cameras: each module reads the formats of one maker, as they are."""
