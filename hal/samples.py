@@ -69,7 +69,14 @@ def input_ports(model: Model) -> tuple[Port, ...]:
     )
 
 
-def samples(stimulus: Any, model: Model, *, labels: ArrayLike | None = None, duration_ns: int | None = None) -> Samples:
+def samples(
+    stimulus: Any,
+    model: Model,
+    *,
+    labels: ArrayLike | None = None,
+    duration_ns: int | None = None,
+    unit: str | None = None,
+) -> Samples:
     """Make a set of samples of anything that can be run.
 
     Args:
@@ -78,6 +85,7 @@ def samples(stimulus: Any, model: Model, *, labels: ArrayLike | None = None, dur
         model: whose Inputs these are; its step is that of rasters.
         labels: (B,) classes, integers >= 0; default: those of the file.
         duration_ns: of each sample; default: as the file says, else the last event, rounded up to a step, plus one.
+        unit: of times in files (ns, us, ms, s); default: what the file says, else us with x and y, ns with index.
 
     Raises:
         ConfigError: everything that does not fit the Inputs. FormatError: a file cannot be read.
@@ -86,7 +94,7 @@ def samples(stimulus: Any, model: Model, *, labels: ArrayLike | None = None, dur
     if isinstance(stimulus, Samples):
         found, said_labels, said_ns = dict(stimulus.stimuli), stimulus.labels, stimulus.duration_ns
     else:
-        found, said_labels, said_ns = _columns(stimulus, model)
+        found, said_labels, said_ns = _columns(stimulus, model, unit)
     sizes = {name: len(column) for name, column in found.items()}
     if len(set(sizes.values())) != 1 or 0 in sizes.values():
         raise ConfigError("every Input needs the same number of samples, at least one", samples=sizes)
@@ -143,7 +151,7 @@ def _last_ns(column: Column) -> int:
 # --- from values ------------------------------------------------------------------------------------------------------
 
 
-def _columns(stimulus: Any, model: Model) -> tuple[dict[str, Column], I64 | None, int | None]:
+def _columns(stimulus: Any, model: Model, unit: str | None) -> tuple[dict[str, Column], I64 | None, int | None]:
     ports = {port.name: port for port in input_ports(model)}
     if isinstance(stimulus, str | Path):
         if len(ports) != 1:
@@ -161,7 +169,7 @@ def _columns(stimulus: Any, model: Model) -> tuple[dict[str, Column], I64 | None
     for name, value in stimulus.items():
         port, step = ports[name], model.semantics.dt_ns
         if isinstance(value, str | Path):
-            columns[name], about = _read(Path(value), port, step)
+            columns[name], about = _read(Path(value), port, step, unit)
             labels = about.get("labels", labels)
         else:
             columns[name], about = _column(value, port, step), {"duration_ns": _raster_ns(value, port, step)}
@@ -223,22 +231,22 @@ def _sample(value: Any, port: Port, step: int | None) -> Records | Signal:
 # --- from files -------------------------------------------------------------------------------------------------------
 
 
-def _read(path: Path, port: Port, step: int | None) -> tuple[Column, dict[str, Any]]:
+def _read(path: Path, port: Port, step: int | None, unit: str | None) -> tuple[Column, dict[str, Any]]:
     """Samples of a file, and what else it says: labels, duration_ns."""
     if path.suffix in (".npz", ".npy") and path.is_file():
         arrays = _load(path)
         about: dict[str, Any] = {key: arrays[key] for key in ("labels", "duration_ns") if key in arrays}
         if "splits" in arrays:
-            return _read_events(path, arrays, port), about
+            return _read_events(path, arrays, port, unit), about
         rows = [a for key, a in arrays.items() if key not in about and a.ndim == 2 + len(port.shape)]
         if len(rows) == 1 and rows[0].dtype.names is None:
             about.setdefault("duration_ns", _raster_ns(rows[0], port, step))
             return _column(rows[0], port, step), about
-    one = read_stimulus(path, port, step_ns=step)
+    one = read_stimulus(path, port, step_ns=step, unit=unit)
     return _column(one, port, step), {}
 
 
-def _read_events(path: Path, arrays: Mapping[str, NDArray[Any]], port: Port) -> EventBatch:
+def _read_events(path: Path, arrays: Mapping[str, NDArray[Any]], port: Port, unit: str | None) -> EventBatch:
     columns = {name: arrays[name] for name in COLUMNS if name in arrays}
     splits = arrays["splits"]
     lengths = {len(column) for column in columns.values()}
@@ -254,7 +262,7 @@ def _read_events(path: Path, arrays: Mapping[str, NDArray[Any]], port: Port) -> 
     table = np.empty(total, [(name, column.dtype) for name, column in columns.items()])
     for name, column in columns.items():
         table[name] = column
-    unit = "us" if "x" in columns else "ns"
+    unit = unit or ("us" if "x" in columns else "ns")
     return EventBatch.of([from_xytp(table[a:b], port, unit=unit) for a, b in pairwise(splits.tolist())])
 
 
