@@ -104,7 +104,8 @@ class DeviceResult:
         window_ns: how far two spikes of a pair may be apart. first, first_realised: the earliest divergence of all.
         predictions: (B,) classes, -1 undecided, None without a single Output. accuracy: with labels. same_class: share
         of predictions equal to those of `ideal`. stats: counter -> sum over samples and cores.
-        statuses: word -> samples. diagnostics: what runs had to say -> in how many samples. wall_s: of running, compiling included.
+        statuses: word -> samples. diagnostics: what runs had to say -> in how many samples.
+        wall_s: of running, compiling included.
     """
 
     device: str

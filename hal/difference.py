@@ -169,7 +169,7 @@ def _facts(recording: Recording) -> dict[str, Any]:
         "step_ns": recording.step_ns,
         "stimulus": stimulus,
         "stats": dict(recording.stats),
-        **{key: value for key, value in recording.provenance.items()},
+        **recording.provenance,
     }
 
 

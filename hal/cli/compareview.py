@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from hal.difference import MappingDifference, RecordingDifference
 
 STYLES: Final = {"runs": "green", "does not fit": "bold red", "failed": "bold red"}
-MAX_REASONS: Final = 6
+MAX_LINES: Final = 12
 """Reasons and changes named of one device before the rest is only counted; --json has all."""
+MAX_RESOURCES: Final = 3
+"""Resources named of one device, the fullest ones."""
 TROUBLE: Final = ("dropped", "late", "clipped_input", "saturated", "overflowed")
 """Counters of what was lost."""
 
@@ -31,11 +33,12 @@ def comparison(page: Page, found: Comparison) -> None:
     page.line(f"{each}, {number(found.events)} events in all{classes}", "dim")
     _verdicts(page, found)
     if any(result.layers for result in found.devices):
+        _memory(page, found)
         _activity(page, found)
         _layers(page, found)
         _divergences(page, found)
-    for result in (found.reference, *found.devices):
-        _details(page, result)
+    for names, result in _alike(found):
+        _details(page, names, result)
 
 
 def _read(found: Comparison) -> str:
@@ -48,26 +51,17 @@ def percent(value: float | None) -> str:
 
 
 def _verdicts(page: Page, found: Comparison) -> None:
-    def build(level: int) -> Table:
-        right = ("accuracy", "agrees", "weights", "cores")
-        made = table("device", "verdict", "accuracy", "agrees", "weights", "cores", "fullest", right=right)
-        for result in (found.reference, *found.devices):
-            fullest = max(result.memory, key=lambda one: one.share, default=None)
-            what = "" if fullest is None else f"{percent(fullest.share)} {fullest.resource}"
-            add(
-                made,
-                result.device,
-                styled(_word(result), STYLES[result.verdict]),
-                percent(result.accuracy) if result.accuracy is not None else "",
-                percent(result.agreement()) if result.agreement() is not None else "",
-                percent(result.quantisation_error) if result.quantisation_error is not None else "",
-                str(result.cores) if result.cores else "",
-                what if level < 2 else "",
-            )
-        return made
-
+    right = ("changes", "accuracy", "agrees", "weights", "cores")
+    made = table("device", "verdict", *right, right=right, keep=("device", "verdict"))
+    for result in (found.reference, *found.devices):
+        runs = result.verdict == "runs"
+        shares = (result.accuracy, result.agreement(), result.quantisation_error)
+        changes = str(len(result.report.changed)) if runs and result.report is not None else ""
+        word = styled(result.verdict, STYLES[result.verdict])
+        cells = [percent(share) if share is not None else "" for share in shares]
+        add(made, result.device, word, changes, *cells, str(result.cores) if runs else "")
     page.heading("Verdicts")
-    page.fitting(build)
+    page.table(made)
     page.line(
         "agrees: spikes of all layers that `ideal` gives too, in each device's window; weights: RMS error of the "
         "stored weights",
@@ -75,40 +69,39 @@ def _verdicts(page: Page, found: Comparison) -> None:
     )
 
 
-def _word(result: DeviceResult) -> str:
-    if result.verdict == "does not fit":
-        return f"no: {len(result.reasons)} reason{'s' if len(result.reasons) != 1 else ''}"
-    changed = 0 if result.report is None else len(result.report.changed)
-    return f"runs, {changed} changed" if result.verdict == "runs" and changed else result.verdict
+def _memory(page: Page, found: Comparison) -> None:
+    """What is used most on each device that runs the model."""
+    page.heading("Fullest resources")
+    for result in found.devices:
+        if result.verdict == "runs":
+            most = sorted(result.memory, key=lambda one: -one.share)[:MAX_RESOURCES]
+            shown = ", ".join(f"{one.resource} {percent(one.share)}" for one in most if one.needed)
+            page.item(assemble((result.device, "bold"), f": {shown or 'none has a limit'}"))
 
 
 def _activity(page: Page, found: Comparison) -> None:
     """What each device did: synaptic operations, stalls, drops."""
-
-    def build(level: int) -> Table:
-        made = table(
-            "device", "synops", "stalled", "lost", "pending", "untrusted", "took",
-            right=("synops", "stalled", "lost", "pending", "untrusted", "took"),
-        )  # fmt: skip
-        for result in (found.reference, *found.devices):
-            if result.verdict != "runs":
-                continue
-            stats = result.stats
-            bad = sum(count for word, count in result.statuses.items() if word != "ok")
-            add(
-                made,
-                result.device,
-                quantity(stats.get("synops", 0), "") if "synops" in stats else "-",
-                duration(stats.get("stalled_ns", 0)) if stats.get("stalled_ns") else "-",
-                sum(stats.get(name, 0) for name in TROUBLE),
-                stats.get("pending", 0),
-                bad,
-                seconds(result.wall_s),
-            )
-        return made
-
+    right = ("synops", "stalled", "lost", "pending", "untrusted", "took")
+    made = table("device", *right, right=right, keep=("device",))
+    for result in (found.reference, *found.devices):
+        if result.verdict != "runs":
+            continue
+        stats = result.stats
+        bad = sum(count for word, count in result.statuses.items() if word != "ok")
+        stalled = stats.get("stalled_ns", 0)
+        add(
+            made,
+            result.device,
+            quantity(stats["synops"], "") if "synops" in stats else "",
+            seconds(stalled * 1e-9) if stalled else "0",
+            sum(stats.get(name, 0) for name in TROUBLE),
+            stats.get("pending", 0),
+            bad,
+            seconds(result.wall_s),
+        )
     page.heading("Activity, all samples")
-    page.fitting(build)
+    page.table(made)
+    page.line(f"lost: {', '.join(TROUBLE)}; untrusted: samples; took: wall time with compiling", "dim")
 
 
 def _layers(page: Page, found: Comparison) -> None:
@@ -145,27 +138,42 @@ def _where(first: Divergence | None) -> str:
     return f"sample {first.sample}, {duration(max(first.t_ns, 0))}: neuron {first.index} of {first.node}"
 
 
-def _details(page: Page, result: DeviceResult) -> None:
-    """Reasons, changes, losses, and what the runs said."""
+def _alike(found: Comparison) -> list[tuple[str, DeviceResult]]:
+    """Devices of which the same is to be said, as one."""
+    groups: dict[tuple[str, ...], list[DeviceResult]] = {}
+    for result in (found.reference, *found.devices):
+        said = tuple(text.replace(result.device, "the chip") for text, _ in _lines(result))
+        groups.setdefault((result.verdict, *said), []).append(result)
+    return [(", ".join(result.device for result in group), group[0]) for group in groups.values()]
+
+
+def _lines(result: DeviceResult) -> list[tuple[str, str]]:
+    """Reasons, changes, losses, and what the runs said, with their style."""
     lines: list[tuple[str, str]] = [(reason, "red") for reason in result.reasons]
-    if result.report is not None and result.verdict != "does not fit":
-        lines += [(f"changed: {finding}", "yellow") for finding in result.report.changed]
-    for node, error in result.quantisation.items():
-        if error:
-            lines.append((f"{node}: weights off by {percent(error)} RMS", ""))
+    if result.verdict == "does not fit":
+        return lines
+    changed = () if result.report is None else result.report.changed
+    lines += [(f"changed: {finding}", "yellow") for finding in changed]
+    lines += [
+        (f"{node}: weights off by {percent(error)} RMS", "") for node, error in result.quantisation.items() if error
+    ]
     lines += [(f"lost: {loss.count} of {loss.node}.{loss.parameter}: {loss.reason}", "") for loss in result.losses]
-    for name, error in result.signals.items():
-        lines.append((f"{name}: values off by {percent(error)} RMS", ""))
+    lines += [(f"{name}: values off by {percent(error)} RMS", "") for name, error in result.signals.items() if error]
+    lines += [(f"{name}: {number(result.stats[name])}", "yellow") for name in TROUBLE if result.stats.get(name)]
     if result.unrecorded:
         lines.append((f"only the outputs are recorded: {result.unrecorded}", ""))
-    lines += [(f"in {count} samples: {text}", "") for text, count in result.diagnostics.items()]
+    return lines + [(f"in {count} samples: {text}", "") for text, count in result.diagnostics.items()]
+
+
+def _details(page: Page, names: str, result: DeviceResult) -> None:
+    lines = _lines(result)
     if not lines:
         return
-    page.heading(assemble((result.device, "bold"), ": ", (result.verdict, STYLES[result.verdict])), "")
-    for text, style in lines[:MAX_REASONS]:
+    page.heading(assemble((names, "bold"), ": ", (result.verdict, STYLES[result.verdict])), "")
+    for text, style in lines[:MAX_LINES]:
         page.item(text, style)
-    if len(lines) > MAX_REASONS:
-        page.line(f"and {len(lines) - MAX_REASONS} more: --json has all", "dim", indent=3)
+    if len(lines) > MAX_LINES:
+        page.line(f"and {len(lines) - MAX_LINES} more: --json has all", "dim", indent=3)
 
 
 # --- two of a kind ----------------------------------------------------------------------------------------------------
