@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     # isort: off
     from hal.comparing import compare as compare
     from hal.comparison import Comparison as Comparison
-    from hal.difference import difference as difference
+    from hal.differing import difference as difference
     from hal.device import Clock as Clock, Device as Device, DeviceSpec as DeviceSpec, Reset as Reset
     from hal.errors import (
         CapabilityError as CapabilityError,
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
 _NAMES: Final = {
     "hal.comparing": ("compare",),
     "hal.comparison": ("Comparison",),
-    "hal.difference": ("difference",),
+    "hal.differing": ("difference",),
     "hal.device": ("Clock", "Device", "DeviceSpec", "Reset"),
     "hal.errors": (
         "CapabilityError",

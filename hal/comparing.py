@@ -243,6 +243,8 @@ def _run(name: str, mapping: ChipMapping, job: _Job, device: str = "") -> BatchR
         deadline = None if job.timeout_s is None else time.monotonic() + job.timeout_s
         for start in range(0, len(fed), size):
             job.tell(device or name, "compare" if device else "run", start, len(fed))
+            # the last sample of the part before may have broken off
+            chip.reset()
             left = None if deadline is None else max(deadline - time.monotonic(), 1e-3)
             part = chip.run_batch(fed.part(start, min(start + size, len(fed))), fed.duration_ns, timeout_s=left)
             found += [part[b] for b in range(len(part))]

@@ -11,7 +11,7 @@ from hal.cli.show import Page, add, assemble, duration, number, quantity, second
 
 if TYPE_CHECKING:
     from hal.comparison import Comparison, DeviceResult, Divergence
-    from hal.difference import MappingDifference, RecordingDifference
+    from hal.differing import MappingDifference, RecordingDifference
 
 STYLES: Final = {"runs": "green", "does not fit": "bold red", "failed": "bold red"}
 MAX_LINES: Final = 12

@@ -53,7 +53,7 @@ def _two(
     path: Path, others: Sequence[str], given: resolve.ModelArguments, how: CompareArguments, *, as_json: bool
 ) -> int:
     """Two recordings or two mappings."""
-    from hal.difference import mapping_difference, recording_difference
+    from hal.differing import mapping_difference, recording_difference
     from hal.mapping import read_mapping
     from hal.recording import read_recording
 
