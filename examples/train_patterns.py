@@ -2,9 +2,9 @@
 
     python examples/train_patterns.py --model examples/models/digits_cuba.nir --data examples/data/digits_cuba.npz
 
-Needs numpy, nir and scikit-learn. Digits 0 to 7 (Xylo Audio 2 has eight outputs), 8 x 8 pixels summed to 4 x 4 (it has 16
-inputs). A pixel fires at random, at most every 4 ms on average, for 80 ms. Two layers of neurons with a current and a membrane,
-reset to 0; the class is the output with most spikes. Trained by backpropagation through time with a surrogate
+Needs numpy, nir and scikit-learn. Digits 0 to 7 (Xylo Audio 2 has eight outputs), 8 x 8 pixels summed to 4 x 4 (it
+has 16 inputs). A full pixel fires every fourth step on average, for 80 ms. Two layers of neurons with a current and a
+membrane, reset to 0; the class is the output with most spikes. Trained by backpropagation through time with a surrogate
 gradient; the time constants are those that Xylo has exactly. Noise on the weights in training makes it bear 4-bit ones.
 """
 

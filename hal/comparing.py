@@ -193,7 +193,9 @@ def _on(name: str, job: _Job, reference: _Ran | None) -> _Ran:
         spec = registry.spec(name)
         result = attrs.evolve(result, family=spec.family, clock=spec.clock.kind)
         job.tell(name, "check", 0, len(job.samples))
-        options = {"approximate": job.approximate & set(spec.map_options.approximations), **job.options.get(name, {})}
+        given = job.options.get(name, {})
+        words = {*job.approximate.intersection(spec.map_options.approximations), *given.get("approximate", ())}
+        options = {**given, "approximate": words}
         mapper = registry.mapper(name)
         result = attrs.evolve(result, report=mapper.check(job.model, options))
         job.tell(name, "map", 0, len(job.samples))

@@ -14,7 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from hal.errors import ConfigError, FormatError, Problem
 from hal.events import EVENT, I64, EventBatch, Port, Records, Signal, raster, raster_problems
+from hal.intake import duration_problems
 from hal.paths import as_path
+from hal.recording import read_recording
 from hal.stimulus import from_xytp, read_stimulus
 
 if TYPE_CHECKING:
@@ -106,12 +108,14 @@ def samples(
         asked = (-(-last // step) + 1) * step if last >= 0 else step
     if asked <= last:
         raise ConfigError("the samples have events after their end", duration_ns=asked, last_ns=last)
+    if found_bad := duration_problems(asked, model.semantics.dt_ns, None):
+        raise ConfigError("the samples cannot be run for that long", problems=found_bad)
     given = said_labels if labels is None else np.asarray(labels)
     return Samples(stimuli=found, duration_ns=int(asked), labels=None if given is None else _labels(given, count))
 
 
 def read_labels(path: str | Path) -> I64:
-    """Classes from a file: .npy, .npz with an array `labels`, or text with one integer a line. Raises FormatError."""
+    """Classes from a file: .npy, .npz with an array `labels`, or text, integers apart by lines or commas."""
     path = as_path(path, "read_labels")
     if not path.is_file():
         raise FormatError(f"{path} does not exist or is no file", path=str(path))
@@ -121,7 +125,9 @@ def read_labels(path: str | Path) -> I64:
             raise FormatError(f"{path} has no array 'labels'", hint=f"it has {', '.join(arrays)}", path=str(path))
         return _labels(arrays.get("labels", arrays.get("")), None)
     try:
-        return _labels(np.array([int(line) for line in path.read_text(encoding="utf-8").split()]), None)
+        return _labels(
+            np.array([int(word) for word in path.read_text(encoding="utf-8").replace(",", " ").split()]), None
+        )
     except (ValueError, OSError) as error:
         raise FormatError(
             f"{path} holds no labels: {error}", hint="one integer a line, or .npy", path=str(path)
@@ -242,6 +248,10 @@ def _read(path: Path, port: Port, step: int | None, unit: str | None) -> tuple[C
         if len(rows) == 1 and rows[0].dtype.names is None:
             about.setdefault("duration_ns", _raster_ns(rows[0], port, step))
             return _column(rows[0], port, step), about
+    if path.is_dir():
+        recorded = read_recording(path).duration_ns
+        about = {"duration_ns": -(-recorded // step) * step if step else recorded}
+        return _column(read_stimulus(path, port, step_ns=step, unit=unit), port, step), about
     one = read_stimulus(path, port, step_ns=step, unit=unit)
     return _column(one, port, step), {}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.table import Table
 from rich.text import Text
 
 from hal.cli.show import Page, add, assemble, duration, number, quantity, seconds, styled, table
@@ -185,19 +184,17 @@ def difference(page: Page, first: str, second: str, found: RecordingDifference |
     page.heading(assemble((first, "bold"), " and ", (second, "bold"), ": ", same))
     for text in found.lines():
         page.item(text)
-    counts: Any = getattr(found, "nodes", ())
-    if not counts:
+    rows: Any = getattr(found, "nodes", ())
+    if not rows:
         return
-    made = table(
-        "node", "first", "second", "agree", "count error", "first difference",
-        right=("first", "second", "agree", "count error"),
-    )  # fmt: skip
-    for row in counts:
+    right = ("first", "second", "agree", "count error")
+    made = table("node", *right, "first difference", right=right)
+    for row in rows:
+        counts = ["-" if count is None else number(count) for count in (row.first, row.second)]
         match = row.match
-        if match is None:
-            add(made, row.node, row.first if row.first is not None else "-", row.second if row.second is not None else "-", "", "", "")  # fmt: skip
-            continue
-        at = "" if match.first is None else f"{duration(max(match.first.t_ns, 0))}, neuron {match.first.index}"
-        add(made, row.node, match.spikes, match.reference, percent(match.share), match.count_error, at)
+        at = None if match is None else match.first
+        where = "" if at is None else f"{duration(max(at.t_ns, 0))}, neuron {at.index}"
+        judged = ["", ""] if match is None else [percent(match.share), number(match.count_error)]
+        add(made, row.node, *counts, *judged, where)
     page.heading("Spikes")
     page.table(made)

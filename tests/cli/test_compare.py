@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hal.cli import comparing, compareview
+from hal.cli import compareview, comparing
 
 IF = ("--semantics", "sinabs", "--dt", "1ms")
 

@@ -72,6 +72,8 @@ def test_a_refusal_is_every_reason_and_a_word_lifts_it(net: Any, two: Any) -> No
     assert loihi.reasons == [str(problem) for problem in hal.mapper("loihi").check(model).problems()]
     assert any("spike_reset" in reason for reason in loihi.reasons)
     assert (loihi.layers, loihi.accuracy, loihi.agreement()) == ((), None, None)
+    own = hal.compare(model, {"input": two}, devices=["loihi"], options={"loihi": {"approximate": ["reset"]}})
+    assert own["loihi"].verdict == "runs"
     allowed = hal.compare(model, {"input": two}, devices=["loihi", "dynapse2"], approximate=["reset"])
     assert allowed["loihi"].verdict == "runs"
     assert allowed["loihi"].options["approximate"] == ["reset"]
@@ -164,6 +166,7 @@ def test_the_document_and_the_page_hold_the_numbers(relay: hal.Model, two: Any) 
         ({"labels": [-1]}, ">= 0"),
         ({"labels": [0.5]}, "integers"),
         ({"duration_ns": 1}, "after their end"),
+        ({"duration_ns": 2 * MS + 1}, "that long"),
     ],
 )
 def test_wrong_arguments(relay: hal.Model, what: dict[str, Any], says: str) -> None:
@@ -364,7 +367,8 @@ def test_labels_from_files(tmp_path: Any) -> None:
     np.save(tmp_path / "l.npy", [1, 2])
     np.savez(tmp_path / "l.npz", labels=[1, 2])
     (tmp_path / "l.txt").write_text("1\n2\n")
-    for name in ("l.npy", "l.npz", "l.txt"):
+    (tmp_path / "l.csv").write_text("1, 2\n")
+    for name in ("l.npy", "l.npz", "l.txt", "l.csv"):
         assert read_labels(tmp_path / name).tolist() == [1, 2]
     np.savez(tmp_path / "other.npz", classes=[1])
     (tmp_path / "words.txt").write_text("one\n")
@@ -375,6 +379,14 @@ def test_labels_from_files(tmp_path: Any) -> None:
     ):
         with pytest.raises(hal.FormatError, match=says):
             read_labels(tmp_path / name)
+
+
+def test_the_stimulus_of_a_recording(relay: hal.Model, tmp_path: Any) -> None:
+    with hal.open("speck2f") as chip:
+        chip.load(hal.mapper("speck2f").map(relay))
+        chip.run({"input": spoken([0, MS], [0, 2])}, 7 * MS, to=tmp_path / "rec")
+    made = samples(tmp_path / "rec", relay)
+    assert (made.duration_ns, made.stimuli["input"][0]["index"].tolist()) == (7 * MS, [0, 2])
 
 
 def test_a_set_is_plain_data(relay: hal.Model, two: Any) -> None:

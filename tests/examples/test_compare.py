@@ -1,4 +1,4 @@
-"""The two shipped networks with their data: taken by the chips they are said to be, and right far more than by chance."""
+"""The two shipped networks with their data: taken by the chips they are said to be, and right more than by chance."""
 
 from __future__ import annotations
 
