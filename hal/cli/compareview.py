@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from hal.differing import MappingDifference, RecordingDifference
 
 STYLES: Final = {"runs": "green", "does not fit": "bold red", "failed": "bold red"}
+SHORT: Final = {"does not fit": "no fit"}
+"""So that the table keeps to 80 columns."""
 MAX_LINES: Final = 12
 """Reasons and changes named of one device before the rest is only counted; --json has all."""
 MAX_RESOURCES: Final = 3
@@ -50,32 +52,34 @@ def percent(value: float | None) -> str:
 
 
 def _verdicts(page: Page, found: Comparison) -> None:
-    right = ("changes", "accuracy", "agrees", "weights", "cores")
+    right = ("changes", "accuracy", "agrees", "realised", "weights")
     made = table("device", "verdict", *right, right=right, keep=("device", "verdict"))
     for result in (found.reference, *found.devices):
         runs = result.verdict == "runs"
-        shares = (result.accuracy, result.agreement(), result.quantisation_error)
+        shares = (
+            result.accuracy, result.agreement("given"), result.agreement("realised"), result.quantisation_error
+        )  # fmt: skip
         changes = str(len(result.report.changed)) if runs and result.report is not None else ""
-        word = styled(result.verdict, STYLES[result.verdict])
-        cells = [percent(share) if share is not None else "" for share in shares]
-        add(made, result.device, word, changes, *cells, str(result.cores) if runs else "")
+        word = styled(SHORT.get(result.verdict, result.verdict), STYLES[result.verdict])
+        add(made, result.device, word, changes, *(percent(share) if share is not None else "" for share in shares))
     page.heading("Verdicts")
     page.table(made)
     page.line(
-        "agrees: spikes of all layers that `ideal` gives too, in each device's window; weights: RMS error of the "
-        "stored weights",
+        "agrees: spikes of all layers that `ideal` gives too, within each device's window; realised: the same, where "
+        "`ideal` has the numbers the chip computes with; weights: RMS error of the stored ones",
         "dim",
     )
 
 
 def _memory(page: Page, found: Comparison) -> None:
     """What is used most on each device that runs the model."""
-    page.heading("Fullest resources")
+    page.heading("Cores, and the fullest memories")
     for result in found.devices:
         if result.verdict == "runs":
             most = sorted(result.memory, key=lambda one: -one.share)[:MAX_RESOURCES]
             shown = ", ".join(f"{one.resource} {percent(one.share)}" for one in most if one.needed)
-            page.item(assemble((result.device, "bold"), f": {shown or 'none has a limit'}"))
+            cores = f"{number(result.cores)} {'core' if result.cores == 1 else 'cores'}"
+            page.item(assemble((result.device, "bold"), f": {', '.join(filter(None, (cores, shown)))}"))
 
 
 def _activity(page: Page, found: Comparison) -> None:
@@ -121,7 +125,6 @@ def _layers(page: Page, found: Comparison) -> None:
                     first = False
     page.heading("Layers")
     page.table(made)
-    page.line("realised: against `ideal` with the numbers the chip computes with, not the model's", "dim")
 
 
 def _divergences(page: Page, found: Comparison) -> None:
