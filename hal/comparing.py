@@ -17,11 +17,12 @@ from hal.agreement import decided
 from hal.comparison import Comparison, DeviceResult, Read
 from hal.errors import ConfigError, DoesNotFitError, HalError, Problem
 from hal.recording import BatchRecording, Recording
-from hal.samples import Samples, samples
+from hal.samples import Samples, read_labels, samples
 
 if TYPE_CHECKING:
     from hal.mapping import Mapping as ChipMapping
     from hal.model import Model
+    from hal.semantics import Semantics
     from hal.spec import DeviceSpec
 
 REFERENCE: Final = "ideal"
@@ -64,7 +65,8 @@ def compare(
     stimulus: Any,
     *,
     devices: Iterable[str] | None = None,
-    labels: ArrayLike | None = None,
+    labels: ArrayLike | str | Path | None = None,
+    semantics: Semantics | str | Path | Mapping[str, Any] | None = None,
     duration_ns: int | None = None,
     approximate: Iterable[str] = (),
     options: Mapping[str, Mapping[str, Any]] | None = None,
@@ -81,7 +83,8 @@ def compare(
         model: a Model, a NIR file or graph.
         stimulus: one stimulus or several; see `hal.samples`.
         devices: names; default: every installed emulator but `ideal`.
-        labels: (B,) the class of each sample; default: those of the stimulus, if it has any.
+        labels: (B,) the class of each sample, or a file of them; default: those of the stimulus, if it has any.
+        semantics: how it is meant, as of `hal.read_model`; default: that of a Model.
         duration_ns: of each sample; default: as the stimulus says.
         approximate: what mappers may change (reset, delays ...); a word is given to those that know it.
         options: by device, fields of `spec.map_options`.
@@ -102,14 +105,19 @@ def compare(
         ConfigError, FormatError, ModelError: model, stimulus, labels or arguments are wrong. PluginError: there is no
             such device.
     """
-    from hal.model import Model, read_model
+    from hal.model import read_model
 
-    made = model if isinstance(model, Model) else read_model(model)
+    made = read_model(model, semantics)
     title = str(model) if isinstance(model, str | Path) else repr(made)[1:-1]
     names = _names(devices)
     job = _Job(
         model=made,
-        samples=samples(stimulus, made, labels=labels, duration_ns=duration_ns),
+        samples=samples(
+            stimulus,
+            made,
+            labels=read_labels(labels) if isinstance(labels, str | Path) else labels,
+            duration_ns=duration_ns,
+        ),
         approximate=_words(approximate, [*names, REFERENCE]),
         options=options or {},
         open_options=open_options or {},

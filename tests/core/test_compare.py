@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -172,6 +173,31 @@ def test_the_document_and_the_page_hold_the_numbers(relay: hal.Model, two: Any) 
 def test_wrong_arguments(relay: hal.Model, what: dict[str, Any], says: str) -> None:
     with pytest.raises(hal.ConfigError, match=says):
         hal.compare(relay, {"input": spoken([MS], [1])}, devices=["loihi"], **what)
+
+
+def two_of(batch: Any) -> Samples:
+    return Samples(stimuli={"input": batch}, duration_ns=5 * MS)
+
+
+def test_everything_may_be_a_file(two: Any, tmp_path: Any) -> None:
+    shipped = Path(__file__).parents[2] / "examples" / "models" / "digits_cuba"
+    np.save(tmp_path / "labels.npy", [2, 0])
+    np.savez(tmp_path / "set.npz", t=two.events["t"], index=two.events["index"], splits=two.splits)
+    found = hal.compare(
+        f"{shipped}.nir", tmp_path / "set.npz", devices=[], labels=tmp_path / "labels.npy",
+        semantics=f"{shipped}.semantics.json",
+    )  # fmt: skip
+    assert found.labels is not None
+    assert (found.labels.tolist(), found.model, found.devices) == ([2, 0], f"{shipped}.nir", ())
+    again = hal.compare(
+        hal.read_model(f"{shipped}.nir", semantics="nir"), two_of(two), devices=[], semantics="rockpool"
+    )
+    assert again.semantics["profile"] == "rockpool"
+
+
+def test_ideal_beside_itself(relay: hal.Model, two: Any) -> None:
+    (ideal,) = hal.compare(relay, {"input": two}, devices=["ideal"]).devices
+    assert (ideal.agreement(), ideal.agreement("realised"), ideal.first()) == (1.0, 1.0, None)
 
 
 def test_an_unknown_device_is_refused(relay: hal.Model) -> None:
