@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from hal import measures, probes, registry
 from hal.agreement import decided
 from hal.comparison import Comparison, DeviceResult, Read
-from hal.errors import ConfigError, DoesNotFitError, HalError, Problem
+from hal.errors import ConfigError, DeviceTimeoutError, DoesNotFitError, HalError, Problem
 from hal.recording import BatchRecording, Recording
 from hal.samples import Samples, read_labels, samples
 
@@ -216,6 +216,8 @@ def _on(name: str, job: _Job, reference: _Ran | None) -> _Ran:
         return _Ran(result=_judged(result, mapping, seen, job, reference), seen=seen)
     except DoesNotFitError as error:
         return _Ran(result=attrs.evolve(result, report=error.report))
+    except DeviceTimeoutError:
+        return _Ran(result=attrs.evolve(result, error=f"the samples took longer than {job.timeout_s:g} s of wall time"))
     except Exception as error:
         text = str(error) if isinstance(error, HalError) else f"{type(error).__name__}: {error}"
         return _Ran(result=attrs.evolve(result, error=text, wall_s=time.perf_counter() - began))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingABC
 from typing import Any, Final
@@ -50,6 +52,29 @@ class Change:
 
 
 @attrs.frozen(kw_only=True)
+class Move:
+    """So many neurons of a node sit elsewhere in the second mapping; cores: (chip, core) of the whole node in each."""
+
+    node: str
+    count: int
+    first: tuple[tuple[int, int], ...]
+    second: tuple[tuple[int, int], ...]
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.node}: {self.count} of its neurons moved, {_cores(self.first)} -> {_cores(self.second)}"
+
+
+def _cores(cores: tuple[tuple[int, int], ...]) -> str:
+    if not cores:
+        return "nowhere"
+    several = len({chip for chip, _ in cores}) > 1 or cores[0][0] > 0
+    names = [f"{chip}.{core}" if several else str(core) for chip, core in cores[:MAX_LINES]]
+    more = ", ..." if len(cores) > MAX_LINES else ""
+    return f"{'core' if len(cores) == 1 else 'cores'} {', '.join(names)}{more}"
+
+
+@attrs.frozen(kw_only=True)
 class RecordingDifference:
     """Two recordings. facts: device, duration, stimulus, options, counters; nodes: spikes; signals: RMS of difference.
 
@@ -88,11 +113,11 @@ class RecordingDifference:
 class MappingDifference:
     """Two mappings. facts: device, model, options, clock; registers: of the config.
 
-    moved: node -> how many of its neurons sit elsewhere in the second (all, where it is placed in one alone).
+    moved: nodes of which neurons sit elsewhere in the second (all, where it is placed in one alone).
     """
 
     facts: tuple[Change, ...]
-    moved: MappingABC[str, int]
+    moved: tuple[Move, ...]
     registers: tuple[Change, ...]
 
     @property
@@ -102,8 +127,7 @@ class MappingDifference:
 
     def lines(self) -> list[str]:
         """In words."""
-        out = [f"{node}: {count} of its neurons moved" for node, count in self.moved.items()]
-        return out + _some(self.facts) + _some(self.registers)
+        return [str(move) for move in self.moved] + _some(self.facts) + _some(self.registers)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -111,8 +135,12 @@ class MappingDifference:
 
 
 def _some(changes: tuple[Change, ...]) -> list[str]:
-    more = [f"and {len(changes) - MAX_LINES} more"] if len(changes) > MAX_LINES else []
-    return [str(change) for change in changes[:MAX_LINES]] + more
+    """A line each; where there are too many, one for each part of the whole."""
+    if len(changes) <= MAX_LINES:
+        return [str(change) for change in changes]
+    parts = Counter(re.split(r"(?<=\])|\.", change.path)[0] for change in changes)
+    lines = [f"{part}: {count} fields differ" for part, count in parts.items()]
+    return lines[:MAX_LINES] + ([f"and {len(lines) - MAX_LINES} parts more"] if len(lines) > MAX_LINES else [])
 
 
 def _json(found: RecordingDifference | MappingDifference) -> dict[str, Any]:
@@ -228,21 +256,23 @@ def mapping_difference(first: Mapping, second: Mapping) -> MappingDifference:
     )
 
 
-def _moved(first: Placement, second: Placement) -> dict[str, int]:
-    """Neurons of each node that are on another chip, core or place, or have other parts."""
-    out = {}
+def _moved(first: Placement, second: Placement) -> tuple[Move, ...]:
+    """Nodes of which neurons are on another chip, core or place, or have other parts."""
+    out = []
     for node in first.moved(second):
-        seats = []
+        seats: list[dict[int, list[tuple[int, ...]]]] = []
+        cores: list[tuple[tuple[int, int], ...]] = []
         for placement in (first, second):
             rows = placement.where(node) if node in placement.nodes else placement.rows[:0]
             of: dict[int, list[tuple[int, ...]]] = {}
             for index, *place in rows[["index", "part", "chip", "core", "neuron"]].tolist():
                 of.setdefault(index, []).append(tuple(place))
             seats.append(of)
+            cores.append(tuple(np.unique(rows[["chip", "core"]]).tolist()))
         count = sum(seats[0].get(index) != seats[1].get(index) for index in seats[0].keys() | seats[1].keys())
         if count:
-            out[node] = count
-    return out
+            out.append(Move(node=node, count=count, first=cores[0], second=cores[1]))
+    return tuple(out)
 
 
 def _changes(first: Any, second: Any, path: str) -> Iterator[Change]:

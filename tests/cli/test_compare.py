@@ -163,7 +163,7 @@ def test_two_mappings(hal, net: Path, tmp_path: Path) -> None:
     assert hal("compare", tmp_path / "a", tmp_path / "a").code == 0
     outcome = hal("compare", tmp_path / "a", tmp_path / "b")
     assert outcome.code == 1
-    assert "cells: 3 of its neurons moved" in outcome.out
+    assert "cells: 3 of its neurons moved, core 0 -> core 5" in outcome.flat
 
 
 def test_two_that_are_not_of_a_kind(hal, net: Path, events: Path, tmp_path: Path) -> None:

@@ -419,3 +419,11 @@ def test_a_set_is_plain_data(relay: hal.Model, two: Any) -> None:
     made = Samples(stimuli={"input": two}, duration_ns=5 * MS)
     assert hal.compare(relay, made, devices=["loihi"]).duration_ns == 5 * MS
     assert registry.spec("loihi").name == "loihi"
+
+
+def test_a_device_that_takes_too_long_is_told(relay: hal.Model, two: Any, toys: Any) -> None:
+    toys.add("slow")
+    slow = {"slow": {"slow_s": 0.05}}
+    found = hal.compare(relay, {"input": two}, devices=["slow", "speck2f"], open_options=slow, timeout_s=0.2)
+    assert [result.verdict for result in found.devices] == ["failed", "runs"]
+    assert found["slow"].error == "the samples took longer than 0.2 s of wall time"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import attrs
@@ -79,11 +80,14 @@ def test_what_moved_and_what_is_written_elsewhere(model: hal.Model) -> None:
     assert hal.difference(first, first).same
     found = hal.difference(first, second)
     assert not found.same
-    assert found.moved == {"cells": 2}
+    ((node, count, before, after),) = map(attrs.astuple, found.moved)
+    assert (node, count, before, after) == ("cells", 2, ((0, 0),), ((0, 5),))
     assert any(change.path.startswith("options.fixed_cores") for change in found.facts)
     assert found.registers
-    assert "cells: 2 of its neurons moved" in found.lines()
-    assert json.loads(json.dumps(found.to_json()))["moved"] == {"cells": 2}
+    assert "cells: 2 of its neurons moved, core 0 -> core 5" in found.lines()
+    assert json.loads(json.dumps(found.to_json()))["moved"][0]["count"] == 2
+    # many registers of two layers are told by layer
+    assert any(re.fullmatch(r"cnn_layers\[0\]: \d+ fields differ", line) for line in found.lines())
 
 
 def test_one_register(model: hal.Model) -> None:
@@ -92,7 +96,7 @@ def test_one_register(model: hal.Model) -> None:
     other = hal.Model.of({**model.nodes, "fc": weights}, model.edges, model.semantics)
     second = hal.mapper("loihi").map(other, {"approximate": {"reset"}})
     found = hal.difference(first, second)
-    assert found.moved == {}
+    assert found.moved == ()
     assert [change.path for change in found.facts] == ["model"]
     assert len(found.registers) > 0
     assert all(str(change).startswith(change.path) for change in found.registers)
