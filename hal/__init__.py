@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     # one import for each row of the table below
     # isort: off
+    from hal.comparing import compare as compare
+    from hal.comparison import Comparison as Comparison
+    from hal.differing import difference as difference
     from hal.device import Clock as Clock, Device as Device, DeviceSpec as DeviceSpec, Reset as Reset
     from hal.errors import (
         CapabilityError as CapabilityError,
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
         read_recording as read_recording,
     )
     from hal.registry import devices as devices, mapper as mapper, open as open  # noqa: A004
+    from hal.samples import Samples as Samples
     from hal.semantics import Semantics as Semantics, read_semantics as read_semantics
     from hal.store.following import Follower as Follower, Update as Update, follow as follow
     from hal.stimulus import (
@@ -82,6 +86,9 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES: Final = {
+    "hal.comparing": ("compare",),
+    "hal.comparison": ("Comparison",),
+    "hal.differing": ("difference",),
     "hal.device": ("Clock", "Device", "DeviceSpec", "Reset"),
     "hal.errors": (
         "CapabilityError",
@@ -109,6 +116,7 @@ _NAMES: Final = {
     "hal.recorder": ("ArrowRecorder", "MemoryRecorder", "Recorder"),
     "hal.recording": ("BatchRecording", "Recording", "read_recording"),
     "hal.registry": ("devices", "mapper", "open"),
+    "hal.samples": ("Samples",),
     "hal.semantics": ("Semantics", "read_semantics"),
     "hal.store.following": ("Follower", "Update", "follow"),
     "hal.stimulus": ("EventFileWarning", "from_xytp", "read_events", "read_stimulus"),

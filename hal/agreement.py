@@ -62,29 +62,38 @@ def agreement(spikes: Records, reference: Records, size: int, *, window_ns: int 
             raise ConfigError("the trains are not of this node", problems=[problem])
     a, b = _sorted(spikes, -latency_ns), _sorted(reference, 0)
     count_error = np.bincount(a["index"], minlength=size) - np.bincount(b["index"], minlength=size)
-    matched_a, matched_b = np.zeros(a.size, bool), np.zeros(b.size, bool)
-    i = j = 0
-    while i < a.size and j < b.size:
-        left, right = (int(a["index"][i]), int(a["t"][i])), (int(b["index"][j]), int(b["t"][j]))
-        if left[0] == right[0] and abs(left[1] - right[1]) <= window_ns:
-            matched_a[i] = matched_b[j] = True
-            i, j = i + 1, j + 1
-        elif left < right:
-            i += 1
-        else:
-            j += 1
-    alone = np.concatenate([a[~matched_a], b[~matched_b]])
+    alone_a, alone_b = _alone(a, b, window_ns)
+    alone = np.concatenate([a[alone_a], b[alone_b]])
     first: tuple[int, int] | None = None
     if alone.size:
         k = np.lexsort((alone["index"], alone["t"]))[0]
         first = (int(alone["t"][k]), int(alone["index"][k]))
     return Agreement(
-        matched=int(matched_a.sum()),
+        matched=int(a.size) - len(alone_a),
         spikes=int(a.size),
         reference=int(b.size),
         count_error=count_error.astype(np.int64),
         first_difference=first,
     )
+
+
+def _alone(a: Records, b: Records, window_ns: int) -> tuple[list[int], list[int]]:
+    """Positions of the spikes without a partner in each of two trains that are sorted by neuron and time."""
+    # lists: an element of an array costs ten times as much as one of a list
+    index_a, t_a, index_b, t_b = (train[name].tolist() for train in (a, b) for name in ("index", "t"))
+    alone_a: list[int] = []
+    alone_b: list[int] = []
+    i = j = 0
+    while i < len(t_a) and j < len(t_b):
+        if index_a[i] == index_b[j] and abs(t_a[i] - t_b[j]) <= window_ns:
+            i, j = i + 1, j + 1
+        elif (index_a[i], t_a[i]) < (index_b[j], t_b[j]):
+            alone_a.append(i)
+            i += 1
+        else:
+            alone_b.append(j)
+            j += 1
+    return [*alone_a, *range(i, len(t_a))], [*alone_b, *range(j, len(t_b))]
 
 
 def decided(model: Model) -> Model:

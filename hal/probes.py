@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as MappingABC
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hal.capabilities import require
-from hal.errors import ConfigError, Problem
+from hal.errors import CapabilityError, ConfigError, DoesNotFitError, Problem
 from hal.events import Probe
 from hal.fit import Observable
 from hal.mapping import Placement
 
 if TYPE_CHECKING:
+    from hal.config import MapOptions
+    from hal.mapper import Mapper
     from hal.mapping import Mapping
     from hal.model import Model
     from hal.nodes import Node
     from hal.spec import DeviceSpec
+
+
+def map_all(
+    mapper: Mapper,
+    model: Model,
+    options: MapOptions | MappingABC[str, Any] | None = None,
+    more: Sequence[Probe] = (),
+    *,
+    seed: int = 0,
+) -> tuple[Mapping, str]:
+    """Map with every population that spikes recorded, or, where the device cannot, the Outputs alone.
+
+    more: probes besides. Gives the mapping, and why the populations are not recorded (empty where they are).
+    Raises what `Mapper.map` raises without these populations.
+    """
+    asked = {probe.node for probe in more if probe.variable == "spikes"}
+    every = [
+        Probe(node.name) for node in model.populations() if node.spiking and node.name not in asked and node.size > 0
+    ]
+    try:
+        return mapper.map(model, options, record=[*more, *every], seed=seed), ""
+    except (ConfigError, CapabilityError, DoesNotFitError) as error:
+        first = error
+    # raises what is wrong with the rest, if that was it
+    mapping = mapper.map(model, options, record=more, seed=seed)
+    return mapping, "; ".join(str(problem) for problem in first.problems[:3]) or first.message
 
 
 def checked(spec: DeviceSpec, model: Model, record: Iterable[str | Probe]) -> tuple[Probe, ...]:

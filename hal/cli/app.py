@@ -263,6 +263,74 @@ def watch(
 
 
 @app.command()
+def compare(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A NIR file; or a recording, or a saved mapping.")],
+    stimulus: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NAME=]STIMULUS...",
+            help="What `hal run --input` takes, or a set of samples: .npz with t, index, splits and labels. For a "
+            "recording or a mapping: the second one.",
+        ),
+    ] = NONE,
+    devices: Annotated[
+        list[str], typer.Option("--devices", "-d", metavar="NAME,...", help="[default: all emulators but ideal]")
+    ] = NONE,
+    labels: Annotated[Text, typer.Option(metavar="FILE", help="A class for each sample: .npy or text.")] = None,
+    semantics: SemanticsName = None,
+    dt: StepText = None,
+    approximate: Words = NONE,
+    option: Annotated[
+        list[str], typer.Option("--option", metavar="DEVICE:KEY=VALUE", help="An option of a device's mapper.")
+    ] = NONE,
+    open_: Annotated[
+        list[str], typer.Option("--open", metavar="DEVICE:KEY=VALUE", help="An option of a device.")
+    ] = NONE,
+    unit: Annotated[Text, typer.Option(metavar="UNIT", help="Of times in the files: ns, us, ms, s.")] = None,
+    duration: Annotated[Text, typer.Option(metavar="TIME", help="Model time of each sample.")] = None,
+    read: Annotated[
+        str, typer.Option(metavar="count|first", help="What decides a class: most spikes, or the first spike.")
+    ] = "count",
+    window: Annotated[
+        Text,
+        typer.Option(
+            metavar="TIME", help="How far spikes of a pair may be apart. [default: 0 if clocked, else a step]"
+        ),
+    ] = None,
+    seed: SeedNumber = 0,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Wall time for each device.")] = None,
+    html: Annotated[Text, typer.Option(metavar="FILE", help="Write a page that stands alone.")] = None,
+    drop_batch_axis: DropBatch = False,
+    as_json: Json = False,
+) -> Job:
+    """Run a model on every device, side by side; or show how two recordings or two mappings differ."""
+    from hal.cli import comparing, resolve
+
+    given = resolve.ModelArguments(
+        model=model,
+        device=None,
+        semantics=semantics,
+        dt=dt,
+        approximate=approximate,
+        drop_batch_axis=drop_batch_axis,
+    )
+    how = comparing.CompareArguments(
+        devices=devices,
+        labels=labels,
+        duration=duration,
+        unit=unit,
+        option=option,
+        open_options=open_,
+        read=read,
+        window=window,
+        seed=seed,
+        timeout_s=timeout,
+        html=html,
+    )
+    return partial(comparing.compare, given, stimulus, how, as_json=as_json)
+
+
+@app.command()
 def export(
     source: Annotated[
         str,

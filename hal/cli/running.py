@@ -14,12 +14,11 @@ from hal.cli.failures import BadUsageError, BrokenOffError, note
 from hal.cli.fitting import summary
 from hal.cli.show import Page, print_json
 from hal.cli.watching import Progress, busy, compiling
-from hal.errors import CapabilityError, ConfigError, DeviceTimeoutError, DoesNotFitError
+from hal.errors import DeviceTimeoutError, DoesNotFitError
 
 if TYPE_CHECKING:
     from hal.config import MapOptions
     from hal.device import DeviceSpec
-    from hal.events import Probe
     from hal.mapper import Mapper
     from hal.mapping import Mapping
     from hal.model import Model
@@ -112,6 +111,8 @@ def _mapping(given: resolve.ModelArguments, how: RunArguments, *, quiet: bool) -
 
 
 def _map(mapper: Mapper, model: Model, options: MapOptions, how: RunArguments) -> Mapping:
+    from hal.probes import map_all
+
     words = arguments.words(how.record) or ["all"]
     named = [word for word in words if word not in ("all", "none") or word in model.nodes]
     probes = resolve.probes(named, model)
@@ -120,27 +121,11 @@ def _map(mapper: Mapper, model: Model, options: MapOptions, how: RunArguments) -
             raise BadUsageError("--record none stands alone")
         return mapper.map(model, options, seed=how.seed)
     if "all" in words and "all" not in named:
-        return _map_all(mapper, model, options, probes, how)
+        mapping, why = map_all(mapper, model, options, probes, seed=how.seed)
+        if why:
+            note(f"{mapper.spec.name} cannot record all populations at once, only the outputs are recorded ({why})")
+        return mapping
     return mapper.map(model, options, record=probes, seed=how.seed)
-
-
-def _map_all(mapper: Mapper, model: Model, options: MapOptions, probes: list[Probe], how: RunArguments) -> Mapping:
-    """Record every population that spikes; where the device cannot, the Outputs, and say so."""
-    from hal.events import Probe
-
-    asked = {probe.node for probe in probes if probe.variable == "spikes"}
-    every = [
-        Probe(node.name) for node in model.populations() if node.spiking and node.name not in asked and node.size > 0
-    ]
-    try:
-        return mapper.map(model, options, record=[*probes, *every], seed=how.seed)
-    except (ConfigError, CapabilityError, DoesNotFitError) as error:
-        first = error
-    # raises what is wrong with the rest, if that was it
-    mapping = mapper.map(model, options, record=probes, seed=how.seed)
-    why = "; ".join(str(problem) for problem in first.problems[:3]) or first.message
-    note(f"{mapper.spec.name} cannot record all populations at once, only the outputs are recorded ({why})")
-    return mapping
 
 
 # --- running --------------------------------------------------------------------------------------------------------
