@@ -34,6 +34,7 @@ class Box:
     label: written inside, at the top left; in a memory and a cell only where there is room.
     fill: share in use, 0 for nothing, 1 for full; more is over the limit; None: nothing to fill.
     node: the population that is there, which gives the colour; empty: none, or several.
+    sign: of synapses, which gives the colour where no node does: 1 excitatory, -1 inhibitory, 0 neither.
     about: shown when pointed at: what it is, how much is used of how much.
     """
 
@@ -45,6 +46,7 @@ class Box:
     label: str = ""
     fill: float | None = None
     node: str = ""
+    sign: Literal[-1, 0, 1] = 0
     about: str = ""
 
     def problems(self) -> Iterator[Problem]:

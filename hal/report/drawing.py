@@ -14,6 +14,8 @@ PALETTE: Final = (
 )
 NEUTRAL: Final = "#6b7785"
 OVER: Final = "#c22f2f"
+SIGNS: Final = {1: "#c4422b", -1: "#2a62b0", 0: NEUTRAL}
+"""Excitatory, inhibitory, neither."""
 FONT: Final = 11
 CHARACTER: Final = 6.3
 """Width of a character at that size, for cutting labels."""
@@ -53,6 +55,10 @@ def _n(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
+def _colour(box: Box, colours: Colours) -> str:
+    return colours.of(box.node) if box.node else SIGNS[box.sign]
+
+
 def _rect(box: Box, fill: str, stroke: str = "none", *, width: float | None = None, more: str = "") -> str:
     wide = box.width if width is None else width
     return (
@@ -83,7 +89,7 @@ def _outline(box: Box, colours: Colours) -> str:
 
 def _memory(box: Box, colours: Colours) -> str:
     share = box.fill or 0.0
-    colour = OVER if share > 1 else colours.of(box.node)
+    colour = OVER if share > 1 else _colour(box, colours)
     out = _rect(box, "#e6eaee", more=' rx="2"')
     if share:
         # a used memory is never an empty bar
@@ -95,7 +101,7 @@ def _cell(box: Box, colours: Colours) -> str:
     if not box.node and not box.fill:
         return _rect(box, "#e6eaee")
     share = 1.0 if box.fill is None else min(box.fill, 1.0)
-    return _rect(box, colours.of(box.node), more=f' opacity="{_n(0.2 + 0.8 * share)}"')
+    return _rect(box, _colour(box, colours), more=f' opacity="{_n(0.2 + 0.8 * share)}"')
 
 
 def _port(box: Box, colours: Colours) -> str:
@@ -125,8 +131,8 @@ def _arrow(arrow: Arrow, colours: Colours) -> str:
     out = f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.6"/>' + _head(arrow, colour)
     if arrow.label:
         (x0, y0), (x1, y1) = arrow.points[(len(arrow.points) - 1) // 2 :][:2]
-        at = f'x="{_n((x0 + x1) / 2 + 4)}" y="{_n((y0 + y1) / 2 - 4)}"'
-        out += f'<text {at} fill="{colour}">{escape(arrow.label)}</text>'
+        at = f'x="{_n((x0 + x1) / 2 - 3)}" y="{_n((y0 + y1) / 2 - 4)}"'
+        out += f'<text {at} text-anchor="middle" fill="{colour}">{escape(arrow.label)}</text>'
     return f"<g>{_about(arrow.about)}{out}</g>"
 
 
