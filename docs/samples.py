@@ -1,6 +1,6 @@
 """Small runs on every family, for the figures of the documentation and for looking at reports.
 
-    python docs/samples.py DIR      # DIR/speck2f, DIR/loihi, ...: one recording each
+python docs/samples.py DIR      # DIR/speck2f, DIR/loihi, ...: one recording each
 """
 
 from __future__ import annotations

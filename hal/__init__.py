@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         read_recording as read_recording,
     )
     from hal.registry import devices as devices, mapper as mapper, open as open  # noqa: A004
+    from hal.report import report as report
     from hal.semantics import Semantics as Semantics, read_semantics as read_semantics
     from hal.stimulus import from_xytp as from_xytp, read_events as read_events, read_stimulus as read_stimulus
     # isort: on
@@ -101,6 +102,7 @@ _NAMES: Final = {
     "hal.recorder": ("ArrowRecorder", "MemoryRecorder", "Recorder"),
     "hal.recording": ("BatchRecording", "Recording", "read_recording"),
     "hal.registry": ("devices", "mapper", "open"),
+    "hal.report": ("report",),
     "hal.semantics": ("Semantics", "read_semantics"),
     "hal.stimulus": ("from_xytp", "read_events", "read_stimulus"),
 }

@@ -199,7 +199,7 @@ def _core(x: float, y: float, tall: float, core: Core, held: list[tuple[str, int
     boxes = [Box(x=x, y=y, width=WIDE, height=tall, label=name, about=", ".join(node for node, _ in held))]
     y += LINE * 1.4
     for node, count in held[:MAX_LINES]:
-        line = {"x": x + 8, "y": y, "width": WIDE - 16, "height": LINE - 3}
+        line: dict[str, Any] = {"x": x + 8, "y": y, "width": WIDE - 16, "height": LINE - 3}
         label = f"{node}: {count:,} neurons"
         boxes.append(Box(**line, kind="memory", label=label, fill=1.0, node=node, about=label))
         y += LINE

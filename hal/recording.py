@@ -236,6 +236,12 @@ class Recording:
         lines += [f"  {finding.level}: {finding}" for finding in self.diagnostics]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from hal.report import notebook
+
+        return notebook.recording(self)
+
     def __repr__(self) -> str:
         end = f", {self.path}" if self.path else ""
         return (

@@ -117,47 +117,68 @@ def _node_numbers(recording: Recording, name: str, shape: tuple[int, ...]) -> di
 # --- events ---------------------------------------------------------------------------------------------------------
 
 
-def rasters(recording: Recording, mapping: Mapping | None) -> list[Raster]:
+@attrs.frozen(kw_only=True, eq=False)
+class Train:
+    """Events of one node, or of one port that was fed."""
+
+    name: str
+    shape: tuple[int, ...]
+    events: Records
+    stimulus: bool
+
+
+def ordered(recording: Recording, mapping: Mapping | None) -> list[Train]:
     """What was fed in, then every recorded node in the model's order."""
-    fed = {port: events for port, events in recording.stimulus.items() if not isinstance(events, Signal) and len(events)}
+    fed = {
+        port: events for port, events in recording.stimulus.items() if not isinstance(events, Signal) and len(events)
+    }
     ports = {} if mapping is None else {port.name: port.shape for port in mapping.inputs}
     order = [] if mapping is None or mapping.model is None else list(mapping.model.order())
     names = sorted(recording.shapes, key=lambda name: order.index(name) if name in order else len(order))
     # an Input that was recorded is what was fed in
-    given = [(port, ports.get(port, ()), events, True) for port, events in fed.items() if port not in names]
-    given += [(name, recording.shapes[name], recording.spikes[name], False) for name in names]
-    return _within_budget(given, recording.duration_ns)
-
-
-def _within_budget(given: list[tuple[str, tuple[int, ...], Records, bool]], duration_ns: int) -> list[Raster]:
-    left = EXACT_IN_ALL
-    exact = set()
-    for number, (_, _, events, _) in sorted(enumerate(given), key=lambda item: len(item[1][2])):
-        if len(events) <= min(EXACT_EVENTS, left):
-            exact.add(number)
-            left -= len(events)
-    cells = min(CELLS, CELLS_IN_ALL // max(1, len(given) - len(exact)))
-    return [
-        raster(name, shape, events, duration_ns, cells=0 if number in exact else cells, stimulus=stimulus)
-        for number, (name, shape, events, stimulus) in enumerate(given)
+    out = [
+        Train(name=port, shape=ports.get(port, ()), events=events, stimulus=True)
+        for port, events in fed.items()
+        if port not in names
+    ]
+    return out + [
+        Train(name=name, shape=recording.shapes[name], events=recording.spikes[name], stimulus=False) for name in names
     ]
 
 
-def raster(
-    name: str, shape: tuple[int, ...], events: Records, duration_ns: int, *, cells: int, stimulus: bool = False
-) -> Raster:
-    """The events of a node one by one (cells 0), or counted in at most so many bins."""
-    top = int(events["index"].max(initial=0)) + 1
-    size = max(plain_int(shape), 1) if shape else top
+def rasters(recording: Recording, mapping: Mapping | None) -> list[Raster]:
+    """All of them in bounded size: the smaller ones event by event, the larger ones counted."""
+    trains = ordered(recording, mapping)
+    left = EXACT_IN_ALL
+    exact = set()
+    for number, train in sorted(enumerate(trains), key=lambda item: len(item[1].events)):
+        if len(train.events) <= min(EXACT_EVENTS, left):
+            exact.add(number)
+            left -= len(train.events)
+    cells = min(CELLS, CELLS_IN_ALL // max(1, len(trains) - len(exact)))
+    return [
+        raster(train, recording.duration_ns, cells=0 if number in exact else cells, step_ns=recording.step_ns)
+        for number, train in enumerate(trains)
+    ]
+
+
+def raster(train: Train, duration_ns: int, *, cells: int, step_ns: int | None = None) -> Raster:
+    """The events of a node one by one (cells 0), or counted in at most so many bins; bins hold whole steps."""
+    events = train.events
+    size = max(plain_int(train.shape), 1) if train.shape else int(events["index"].max(initial=0)) + 1
     facts: dict[str, Any] = {
-        "name": name, "shape": shape or (size,), "size": size, "events": len(events), "stimulus": stimulus
-    }  # fmt: skip
+        "name": train.name,
+        "shape": train.shape or (size,),
+        "size": size,
+        "events": len(events),
+        "stimulus": train.stimulus,
+    }
     if not cells:
         order = np.argsort(events["t"], kind="stable")
         return Raster(**facts, t=events["t"][order].astype(np.int64), index=events["index"][order])
     rows = max(1, min(size, ROWS, cells))
     columns = max(1, min(COLUMNS, cells // rows, duration_ns or 1))
-    bin_ns = max(1, -(-duration_ns // columns))
+    bin_ns = bin_width(duration_ns, columns, step_ns)
     columns = max(1, -(-duration_ns // bin_ns))
     counts = np.zeros(columns * rows, np.int64)
     step = 1 << 21
@@ -169,11 +190,16 @@ def raster(
     return Raster(**facts, counts=counts.reshape(columns, rows), bin_ns=int(bin_ns))
 
 
-def course(events: Records, duration_ns: int, bins: int, weights: NDArray[np.float64] | None = None) -> NDArray[Any]:
-    """Events, or what each index of them weighs, in `bins` equal parts of the run: (bins,)."""
-    wide = max(1, -(-duration_ns // bins))
+def bin_width(duration_ns: int, bins: int, step_ns: int | None) -> int:
+    """Length of a bin, so that at most so many cover the run; whole steps, lest some bins hold more of them."""
+    wide = max(1, -(-duration_ns // max(bins, 1)))
+    return wide if not step_ns else -(-wide // step_ns) * step_ns
+
+
+def course(events: Records, bin_ns: int, bins: int, weights: NDArray[np.float64] | None = None) -> NDArray[Any]:
+    """Events, or what each index of them weighs, in `bins` bins: (bins,)."""
     of = None if weights is None else weights[events["index"]]
-    return np.bincount(events["t"] // wide, weights=of, minlength=bins)[:bins]
+    return np.bincount(events["t"] // bin_ns, weights=of, minlength=bins)[:bins]
 
 
 # --- values ---------------------------------------------------------------------------------------------------------

@@ -74,19 +74,20 @@ def folded(summary: str, inside: str, *, shown: bool = False) -> Markup:
 def used(row: FitRow) -> tuple[float, str]:
     """Share of a limit, as a number and in words."""
     share = row.needed / row.limit if row.limit else (float("inf") if row.needed else 0.0)
-    return share, "none there" if share == float("inf") else f"{share:.0%}" if share >= 0.1 or not share else f"{share:.1%}"
+    if share == float("inf"):
+        return share, "none there"
+    return share, f"{share:.0%}" if share >= 0.1 or not share else f"{share:.1%}"
 
 
 def resources(rows: Iterable[FitRow]) -> Markup:
     """A row for each resource at each place, with a bar."""
-    return table(
-        ("resource", "place", "node", "needed", "limit", "unit", "used", ""),
-        (
-            (r.resource, r.place, r.node, r.needed, r.limit, r.unit, bar(used(r)[0]), used(r)[1] + ("" if r.ok else " over"))
-            for r in rows
-        ),
-        right=("needed", "limit"),
-    )  # fmt: skip
+    every = []
+    for row in rows:
+        share, words = used(row)
+        words += "" if row.ok else " over"
+        every.append((row.resource, row.place, row.node, row.needed, row.limit, row.unit, bar(share), words))
+    heads = ("resource", "place", "node", "needed", "limit", "unit", "used", "")
+    return table(heads, every, right=("needed", "limit"))
 
 
 def findings(said: Sequence[Finding], *, shown: Sequence[str] = ("refused", "changed")) -> Markup:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal.events import Records, Signal
-from hal.report.gather import course
+from hal.report.gather import bin_width, course
 
 if TYPE_CHECKING:
     from hal.mapping import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hal.recording import Recording
 
 BINS: Final = 500
-"""Parts of the run in which synaptic operations are shown."""
+"""Parts of the run, at most, in which synaptic operations are shown."""
 LANES: Final = 32
 """Cores that are drawn, the busiest ones."""
 MOST_INTERVALS: Final = 2000
@@ -28,7 +28,7 @@ MOST_NEURONS: Final = 100_000
 
 @attrs.frozen(kw_only=True, eq=False)
 class Lane:
-    """One core. synops: as counted. course: (BINS,) how they are spread over the run, None where nobody knows."""
+    """One core. synops: as counted. course: (bins,) how they are spread over the run, None where nobody knows."""
 
     core: int
     nodes: tuple[str, ...]
@@ -42,18 +42,24 @@ def lanes(recording: Recording, mapping: Mapping | None) -> list[Lane]:
     if totals is None or not totals.any() or not recording.duration_ns:
         return []
     held = _held(mapping)
-    spread = {} if mapping is None else _spread(recording, mapping)
+    bins = -(-recording.duration_ns // bin_ns(recording))
+    spread = {} if mapping is None else _spread(recording, mapping, bins)
     # a device that counts for the whole chip does so on core 0
     whole = totals[1:].sum() == 0 and len(totals) > 1
     busiest = sorted(np.argsort(-totals, kind="stable")[:LANES].tolist())
     out = []
     for core in [core for core in busiest if totals[core]]:
-        shape = sum(spread.values(), np.zeros(BINS)) if whole else spread.get(core, np.zeros(BINS))
+        shape = sum(spread.values(), np.zeros(bins)) if whole else spread.get(core, np.zeros(bins))
         known = bool(shape.sum() > 0)
         nodes = tuple(dict.fromkeys(name for names in held.values() for name in names)) if whole else held.get(core, ())
         scaled = shape * (float(totals[core]) / shape.sum()) if known else None
         out.append(Lane(core=core, nodes=nodes, synops=int(totals[core]), course=scaled))
     return out
+
+
+def bin_ns(recording: Recording) -> int:
+    """Length of one part of a course."""
+    return bin_width(recording.duration_ns, BINS, recording.step_ns)
 
 
 def _held(mapping: Mapping | None) -> dict[int, tuple[str, ...]]:
@@ -67,8 +73,8 @@ def _held(mapping: Mapping | None) -> dict[int, tuple[str, ...]]:
     return out
 
 
-def _spread(recording: Recording, mapping: Mapping) -> dict[int, NDArray[np.float64]]:
-    """Core -> (BINS,) connections that events met there, by the time of the events; recorded sources alone."""
+def _spread(recording: Recording, mapping: Mapping, bins: int) -> dict[int, NDArray[np.float64]]:
+    """Core -> (bins,) connections that events met there, by the time of the events; recorded sources alone."""
     out: dict[int, NDArray[np.float64]] = {}
     if mapping.on_chip is None:
         return out
@@ -77,7 +83,7 @@ def _spread(recording: Recording, mapping: Mapping) -> dict[int, NDArray[np.floa
         if events is None or not len(events) or projection.target not in mapping.placement.nodes:
             continue
         for core, fan_out in _fan_out(mapping, projection).items():
-            met = course(events, recording.duration_ns, BINS, fan_out)
+            met = course(events, bin_ns(recording), bins, fan_out)
             out[core] = out[core] + met if core in out else met
     return out
 

@@ -41,9 +41,7 @@ def floorplan(mapping: Mapping) -> FloorPlan:
         boxes += _core(mapping, table, core, nodes.get(core, ""))
     ways = _Ways(config, nodes, table.readout)
     arrows = tuple(ways.all())
-    caption = (
-        "Each core with its memories, drawn to scale, and how full they are; an arrow is a destination, with its pooling."
-    )
+    caption = "Each core with its memories, to scale, and how full they are; an arrow is a destination, with pooling."
     return FloorPlan(width=width, height=height, boxes=(*boxes, *ways.ports()), arrows=arrows, caption=caption)
 
 

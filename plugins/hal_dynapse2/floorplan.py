@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SIDE: Final = 16
 """Neurons in a row of a core, as drawn."""
 CELL: Final = 13.0
-GAP: Final = 70.0
+GAP: Final = 52.0
 """Between cores: the router's room."""
 BARS: Final = 4
 LINE: Final = 19.0
@@ -69,17 +69,21 @@ def _core(mapping: Mapping, chip: int, core: int, x: float, y: float, *, cells: 
     yield Box(x=x, y=y, width=CORE, height=TALL, label=f"core {core}", about=f"chip {chip}, core {core}: {held}")
     if cells:
         yield from _cells(config, rows, names, cam, sram, x + 8, y + 20)
-    used = [
+    live = config.cam.dendrite[rows] > 0
+    used = (
         ("neurons", rows.size, NEURONS, "neurons"),
-        ("CAM", int(cam.sum()), NEURONS * CAM_ENTRIES, f"entries; fullest neuron {cam.max(initial=0)} of {CAM_ENTRIES}"),
-        ("SRAM", int(sram.sum()), NEURONS * SRAM_ENTRIES, f"entries; fullest neuron {sram.max(initial=0)} of {SRAM_ENTRIES}"),
-        ("tags", np.unique(config.cam.tag[rows][config.cam.dendrite[rows] > 0]).size, TAGS, "tags listened to"),
-    ]  # fmt: skip
+        ("CAM", int(cam.sum()), NEURONS * CAM_ENTRIES, _fullest(cam, CAM_ENTRIES)),
+        ("SRAM", int(sram.sum()), NEURONS * SRAM_ENTRIES, _fullest(sram, SRAM_ENTRIES)),
+        ("tags", np.unique(config.cam.tag[rows][live]).size, TAGS, "tags listened to"),
+    )
     at = y + 20 + SIDE * CELL + 6
     for number, (name, needed, limit, unit) in enumerate(used):
         yield Box(x=x + 8, y=at + number * LINE, width=52, height=15, kind="text", label=name)
-        bar = memory(x + 60, at + number * LINE, CORE - 68, 15, f"{needed:,} of {limit:,}", needed, limit, unit)
-        yield bar
+        yield memory(x + 60, at + number * LINE, CORE - 68, 15, f"{needed:,} of {limit:,}", needed, limit, unit)
+
+
+def _fullest(entries: Ints, there: int) -> str:
+    return f"entries; fullest neuron {entries.max(initial=0)} of {there}"
 
 
 def _cells(

@@ -1,4 +1,4 @@
-"""Loihi as its users know it: the grid of 128 cores of each chip, and how full compartments and synapses of each are."""
+"""Loihi as its users know it: the grid of 128 cores of each chip, and how full each of them is."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def floorplan(mapping: Mapping) -> FloorPlan:
             boxes += usage.core(chip, core, *at)
     across = min(len(shown), BESIDE)
     caption = (
-        f"Of each core, the upper bar is its compartments ({COMPARTMENTS:,}), by population; the others show its synapses "
-        f"against the fullest core ({usage.most:,}), and the sources it listens to against its {IN_AXONS:,} input axons."
+        f"Of each core, the upper bar is its {COMPARTMENTS:,} compartments, by population; below, its synapses against "
+        f"the fullest core ({usage.most:,}), and the sources it listens to against its {IN_AXONS:,} input axons."
     )
     if len(chips) > len(shown):
         caption += f" The first {len(shown)} of {len(chips)} chips are drawn."

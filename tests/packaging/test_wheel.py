@@ -38,7 +38,7 @@ def test_top_level_names_are_ours(wheel: Path) -> None:
         "hal_dynapcnn",
         "hal_loihi",
         "hal_dynapse2",
-            "hal_brainscales2",
+        "hal_brainscales2",
         "hal_emulators",
         "hal_conformance",
     }
@@ -54,7 +54,7 @@ def test_every_package_is_typed(wheel: Path) -> None:
         "hal_dynapcnn",
         "hal_loihi",
         "hal_dynapse2",
-            "hal_brainscales2",
+        "hal_brainscales2",
         "hal_emulators",
         "hal_conformance",
     ):
