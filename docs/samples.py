@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,57 +25,75 @@ def digit(device: str, directory: Path) -> hal.Recording:
     """A moving digit through the network of the NIR paper, trained on N-MNIST."""
     model = hal.read_model(ROOT / "examples/models/nmnist_cnn.nir", semantics="sinabs")
     record = [node.name for node in model.populations() if node.spiking]
-    mapping = hal.mapper(device).map(model, record=[*record, hal.Probe("12", "v")])
+    mapping = hal.mapper(device).map(model, record=record)
     events = hal.read_stimulus(ROOT / "examples/data/digit.npy", mapping.inputs[0])
-    with hal.open(device, seed=SEED) as chip:
-        chip.load(mapping)
-        return chip.run({mapping.inputs[0].name: events}, 300 * MS, to=directory)
+    return _run(device, mapping, {mapping.inputs[0].name: events}, 300 * MS, directory)
 
 
 def balanced(device: str, directory: Path, **map_options: Any) -> hal.Recording:
-    """Noise into excitatory neurons, which excite each other and inhibitory ones, which hold them back."""
+    """Bursts of noise into two excitatory populations, and an inhibitory one that holds both back."""
     rng = np.random.default_rng(SEED)
-    model = _balanced_model(rng, neurons=(48, 16), inputs=24)
-    record = ["excitatory", "inhibitory"]
-    mapping = hal.mapper(device).map(model, map_options or None, record=record)
-    duration = 400 * MS
-    count = 24 * 60 * duration // 1_000_000_000
-    t = np.sort(rng.integers(0, duration // MS, count)) * MS
-    events = hal.events(t, rng.integers(0, 24, count))
+    model = _balanced(rng)
+    state = () if device == "ideal" else (hal.Probe("fast", "v", indices=(0, 1, 2), every_ns=MS),)
+    spikes = ("fast", "slow", "inhibitory")
+    mapper = hal.mapper(device)
+    try:
+        mapping = mapper.map(model, map_options or None, record=(*spikes, *state))
+    except hal.HalError:
+        # not every device samples membranes
+        mapping = mapper.map(model, map_options or None, record=spikes)
+    steps = np.arange(400)
+    chance = 0.02 + 0.18 * (steps % 130 < 60)
+    t, index = np.nonzero(rng.random((400, INPUTS)) < chance[:, None])
+    return _run(device, mapping, {"input": hal.events(t * MS, index)}, 400 * MS, directory)
+
+
+def _run(device: str, mapping: hal.Mapping, stimulus: Any, duration_ns: int, directory: Path) -> hal.Recording:
     with hal.open(device, seed=SEED) as chip:
         chip.load(mapping)
-        return chip.run({"input": events}, duration, to=directory)
+        return chip.run(stimulus, duration_ns, to=directory)
 
 
-def _balanced_model(rng: np.random.Generator, neurons: tuple[int, int], inputs: int) -> hal.Model:
-    e, i = neurons
+INPUTS = 32
+SIZES = {"fast": 64, "slow": 64, "inhibitory": 24}
+TAUS = {"fast": 0.01, "slow": 0.03, "inhibitory": 0.01}
+WAYS = (
+    ("input", "fast", 8, 5.0),
+    ("input", "slow", 8, 5.0),
+    ("fast", "inhibitory", 10, 2.0),
+    ("fast", "slow", 4, 1.0),
+    ("slow", "inhibitory", 6, 2.0),
+    ("inhibitory", "fast", 5, -2.0),
+    ("inhibitory", "slow", 5, -2.0),
+)
+"""Source, target, synapses of each target, weight."""
 
-    def weights(name: str, targets: int, sources: int, fan_in: int, value: float) -> nodes.Linear:
-        chosen = np.zeros((targets, sources), np.float32)
+
+def _balanced(rng: np.random.Generator) -> hal.Model:
+    sizes = {"input": INPUTS, **SIZES}
+
+    def weights(source: str, target: str, fan_in: int, value: float) -> nodes.Linear:
+        chosen = np.zeros((sizes[target], sizes[source]), np.float32)
         for row in chosen:
-            row[rng.choice(sources, min(fan_in, sources), replace=False)] = value
-        return nodes.Linear(name=name, input_shape=(sources,), output_shape=(targets,), weight=chosen)
+            row[rng.choice(row.size, fan_in, replace=False)] = value
+        return nodes.Linear(
+            name=f"{source}_{target}", input_shape=(sizes[source],), output_shape=(sizes[target],), weight=chosen
+        )
 
-    def cells(name: str, size: int) -> nodes.CubaLIF:
-        values = {"tau_mem": 0.02, "tau_syn": 0.01, "v_threshold": 1.0, "r": 1.0, "w_in": 1.0, "v_leak": 0.0}
-        full = {key: np.full(size, values.get(key, 0.0), np.float32) for key in nodes.CubaLIF.parameters}
-        return nodes.CubaLIF(name=name, input_shape=(size,), output_shape=(size,), **full)
+    def cells(name: str) -> nodes.CubaLIF:
+        shape = (sizes[name],)
+        values = {"tau_mem": TAUS[name], "tau_syn": 0.01, "v_threshold": 1.0, "r": 1.0, "w_in": 1.0}
+        full = {key: np.full(shape, values.get(key, 0.0), np.float32) for key in nodes.CubaLIF.parameters}
+        return nodes.CubaLIF(name=name, input_shape=shape, output_shape=shape, **full)
 
+    out = sizes["slow"]
     parts = [
-        nodes.Input(name="input", input_shape=(inputs,), output_shape=(inputs,)),
-        weights("in_e", e, inputs, 8, 6.0),
-        weights("e_i", i, e, 12, 2.0),
-        weights("e_e", e, e, 4, 0.5),
-        weights("i_e", e, i, 8, -1.5),
-        cells("excitatory", e),
-        cells("inhibitory", i),
-        nodes.Output(name="output", input_shape=(e,), output_shape=(e,)),
+        nodes.Input(name="input", input_shape=(INPUTS,), output_shape=(INPUTS,)),
+        *(weights(*way) for way in WAYS),
+        *(cells(name) for name in SIZES),
+        nodes.Output(name="output", input_shape=(out,), output_shape=(out,)),
     ]
-    edges = [
-        *(("input", "in_e"), ("in_e", "excitatory"), ("excitatory", "output")),
-        *(("excitatory", "e_i"), ("e_i", "inhibitory"), ("inhibitory", "i_e"), ("i_e", "excitatory")),
-        *(("excitatory", "e_e"), ("e_e", "excitatory")),
-    ]
+    edges = [edge for a, b, *_ in WAYS for edge in ((a, f"{a}_{b}"), (f"{a}_{b}", b))] + [("slow", "output")]
     semantics = hal.Semantics(profile="nir", dt_ns=MS, tau_unit="s")
     return hal.Model.of({part.name: part for part in parts}, edges, semantics)
 
@@ -83,8 +102,7 @@ SAMPLES: dict[str, Callable[[str, Path], hal.Recording]] = {
     "speck2f": digit,
     "loihi": balanced,
     "dynapse2": balanced,
-    "brainscales2": balanced,
-    "ideal": balanced,
+    "brainscales2": partial(balanced, hemisphere={"inhibitory": 1}),
 }
 
 

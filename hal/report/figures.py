@@ -11,6 +11,7 @@ from hal import floorplan
 from hal.errors import HalError, OptionalDependencyError, WriteError
 from hal.report import gather, load, sections
 from hal.report.drawing import NEUTRAL, OVER, PALETTE, SIGNS, Colours
+from hal.wording import quantity
 
 if TYPE_CHECKING:
     from hal.floorplan import Box, FloorPlan
@@ -159,7 +160,7 @@ def _load(of: sections.Subject, figure_class: Any) -> Any:
     if not lanes:
         return None
     figure = figure_class(figsize=(WIDE, 0.7 * len(lanes) + 0.4), layout="constrained")
-    every = figure.subplots(len(lanes), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    every = figure.subplots(len(lanes), 1, sharex=True, squeeze=False)[:, 0]
     wide = load.bin_ns(of.recording)
     stops = load.intervals(of.recording)
     for axes, lane in zip(every, lanes, strict=True):
@@ -167,6 +168,9 @@ def _load(of: sections.Subject, figure_class: Any) -> Any:
             edges = np.arange(len(lane.course) + 1) * wide * 1e-6
             colour = of.colours.of(lane.nodes[0]) if len(lane.nodes) == 1 else NEUTRAL
             axes.stairs(lane.course / (wide * 1e-9), edges, fill=True, color=colour)
+            peak = quantity(float(lane.course.max()) / (wide * 1e-9), "synops/s")
+            axes.text(0.005, 0.95, f"peak {peak}", fontsize=7, va="top", transform=axes.transAxes)
+            axes.set_yticks([])
         for _, core, t0, t1 in stops:
             if core in (lane.core, -1):
                 axes.axvspan(t0 * 1e-6, t1 * 1e-6, color=OVER, alpha=0.25, linewidth=0)

@@ -29,6 +29,11 @@
     return `${+(ns / factor).toPrecision(7)} ${unit}`;
   }
 
+  function quantity(value, unit) {
+    const [factor, prefix] = [[1e9, "G"], [1e6, "M"], [1e3, "k"]].find(([f]) => Math.abs(value) >= f) || [1, ""];
+    return `${+(value / factor).toPrecision(3)} ${prefix}${unit}`;
+  }
+
   function ticks(low, high, most) {
     const rough = (high - low) / most || 1, power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 5, 10].map((k) => k * power).find((s) => s >= rough), out = [];
@@ -96,7 +101,7 @@
       const [low, high] = this.ys();
       g.textAlign = "right";
       for (const v of ticks(low, high, Math.max(2, this.h / 34))) {
-        if (this.spec.whole && v % 1) continue;
+        if (this.spec.whole && (v % 1 || v >= high)) continue;
         g.fillText(`${v}`, left - 5, this.py(v + (this.spec.whole ? 0.5 : 0)) + 4);
       }
       g.textAlign = "left";
@@ -258,7 +263,7 @@
     async load() {
       this.span = [0, this.spec.lanes.length];
       for (const lane of this.spec.lanes) lane.values = lane.course ? await read(lane.course) : null;
-      this.most = Math.max(1e-30, ...this.spec.lanes.flatMap((lane) => (lane.values ? [...lane.values] : [])));
+      for (const lane of this.spec.lanes) lane.most = Math.max(1e-30, ...(lane.values || []));
     }
     paint(g) {
       const lanes = this.spec.lanes, tall = this.h / lanes.length;
@@ -272,12 +277,14 @@
           g.beginPath();
           g.moveTo(this.px(0), base);
           lane.values.forEach((v, i) => {
-            const y = base - (v / this.most) * (tall - 5);
+            const y = base - (v / lane.most) * (tall - 14);
             g.lineTo(this.px(i * this.spec.bin_ns), y);
             g.lineTo(this.px((i + 1) * this.spec.bin_ns), y);
           });
           g.lineTo(this.px(lane.values.length * this.spec.bin_ns), base);
           g.fill();
+          g.fillStyle = "#5b6672";
+          g.fillText(`peak ${quantity((lane.most / this.spec.bin_ns) * 1e9, "synops/s")}`, left + 5, base - tall + 12);
         }
         g.fillStyle = "#dfe4e9";
         g.fillRect(left, base, this.w, 1);
@@ -293,7 +300,7 @@
       const lanes = this.spec.lanes, lane = lanes[Math.max(0, Math.min(lanes.length - 1, Math.floor(lanes.length - value)))];
       const there = this.spec.intervals.filter(([, core, t0, t1]) => (core === lane.core || core < 0) && t0 <= ns && ns < t1);
       const v = lane.values ? lane.values[Math.floor(ns / this.spec.bin_ns)] : null;
-      const rate = v === null || v === undefined ? "" : `: ${+((v / this.spec.bin_ns) * 1e9).toPrecision(3)} synops/s`;
+      const rate = v === null || v === undefined ? "" : `: ${quantity((v / this.spec.bin_ns) * 1e9, "synops/s")}`;
       return `${time(ns, view[1] - view[0])}, ${lane.title}${rate}${there.map(([what]) => `, ${what}`).join("")}`;
     }
   }
