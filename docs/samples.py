@@ -21,11 +21,12 @@ MS = 1_000_000
 SEED = 7
 
 
-def digit(device: str, directory: Path) -> hal.Recording:
+def digit(device: str, directory: Path, dt_ns: int | None = None, **map_options: Any) -> hal.Recording:
     """A moving digit through the network of the NIR paper, trained on N-MNIST."""
-    model = hal.read_model(ROOT / "examples/models/nmnist_cnn.nir", semantics="sinabs")
+    semantics = hal.Semantics(profile="sinabs", dt_ns=dt_ns)
+    model = hal.read_model(ROOT / "examples/models/nmnist_cnn.nir", semantics)
     record = [node.name for node in model.populations() if node.spiking]
-    mapping = hal.mapper(device).map(model, record=record)
+    mapping = hal.mapper(device).map(model, map_options or None, record=record)
     events = hal.read_stimulus(ROOT / "examples/data/digit.npy", mapping.inputs[0])
     return _run(device, mapping, {mapping.inputs[0].name: events}, 300 * MS, directory)
 
@@ -100,7 +101,7 @@ def _balanced(rng: np.random.Generator) -> hal.Model:
 
 SAMPLES: dict[str, Callable[[str, Path], hal.Recording]] = {
     "speck2f": digit,
-    "loihi": balanced,
+    "loihi": partial(digit, dt_ns=MS, approximate=["reset"]),
     "dynapse2": balanced,
     "brainscales2": partial(balanced, hemisphere={"inhibitory": 1}),
 }

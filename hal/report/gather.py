@@ -156,8 +156,9 @@ def rasters(recording: Recording, mapping: Mapping | None) -> list[Raster]:
             exact.add(number)
             left -= len(train.events)
     cells = min(CELLS, CELLS_IN_ALL // max(1, len(trains) - len(exact)))
+    step = grid_ns(recording)
     return [
-        raster(train, recording.duration_ns, cells=0 if number in exact else cells, step_ns=recording.step_ns)
+        raster(train, recording.duration_ns, cells=0 if number in exact else cells, step_ns=step)
         for number, train in enumerate(trains)
     ]
 
@@ -188,6 +189,18 @@ def raster(train: Train, duration_ns: int, *, cells: int, step_ns: int | None = 
         place = (some["t"] // bin_ns) * rows + some["index"].astype(np.int64) * rows // size
         counts += np.bincount(place, minlength=counts.size)
     return Raster(**facts, counts=counts.reshape(columns, rows), bin_ns=int(bin_ns))
+
+
+LOOKED_AT: Final = 10_000
+"""Events of each node that are looked at to see whether times are whole steps."""
+
+
+def grid_ns(recording: Recording) -> int | None:
+    """The step of the run where its events lie on it; None on devices without one, and where a step is only a unit."""
+    step = recording.step_ns
+    if not step or any((events[:LOOKED_AT]["t"] % step).any() for events in recording.spikes.values()):
+        return None
+    return step
 
 
 def bin_width(duration_ns: int, bins: int, step_ns: int | None) -> int:

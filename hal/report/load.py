@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal.events import Records, Signal
-from hal.report.gather import bin_width, course
+from hal.report.gather import bin_width, course, grid_ns
 
 if TYPE_CHECKING:
     from hal.mapping import Mapping
@@ -59,7 +59,7 @@ def lanes(recording: Recording, mapping: Mapping | None) -> list[Lane]:
 
 def bin_ns(recording: Recording) -> int:
     """Length of one part of a course."""
-    return bin_width(recording.duration_ns, BINS, recording.step_ns)
+    return bin_width(recording.duration_ns, BINS, grid_ns(recording))
 
 
 def _held(mapping: Mapping | None) -> dict[int, tuple[str, ...]]:

@@ -20,7 +20,7 @@ PITCH: Final = 3.0
 ROW: Final = 1.1
 """Height of a synapse row."""
 LEFT: Final = 92.0
-RIGHT: Final = 150.0
+RIGHT: Final = 186.0
 TOP: Final = 34.0
 ARRAY: Final = ROWS * ROW
 NEURONS: Final = 26.0

@@ -17,7 +17,7 @@ HEAVY = ("numpy", "scipy", "h5py", "numba", "nanoarrow", "cattrs", "structlog", 
 CHIPS = ("hal_dynapcnn", "hal_ideal", "hal_loihi", "hal_dynapse2", "hal_emulators", "hal_conformance")
 OPEN_NAMES = [
     "open mapper export import_mapping devices calibrate read_profile save_profile",
-    "read_model read_semantics read_recording read_mapping read_events read_stimulus from_xytp",
+    "report read_model read_semantics read_recording read_mapping read_events read_stimulus from_xytp",
     "events raster EVENT Signal EventBatch Port Probe Semantics SemanticsWarning Model Projection",
     "DeviceSpec Device Clock Reset",
     "Mapper Plan Mapping Placement Fate Losses Resource Observable FitRow Finding FitReport",
