@@ -21,8 +21,11 @@ def report(path: str, out: str | None, png: str | None, *, as_json: bool) -> int
     if not Path(path).is_dir():
         raise BadUsageError(f"RECORDING {path}: there is no such folder", hint="hal run ... --out DIR writes one")
     from hal.recording import read_recording
+    from hal.report import figures
     from hal.report import report as made_of
 
+    if png is not None:
+        figures.require()
     recording = read_recording(path)
     facts: dict[str, object] = {"recording": path, "device": recording.device, "status": recording.status}
     page = Page()
@@ -33,8 +36,6 @@ def report(path: str, out: str | None, png: str | None, *, as_json: bool) -> int
         if not as_json:
             page.verbatim(f"{recording.device}, {recording.event_count():,} events: {facts['bytes']:,} bytes in {out}")
     if png is not None:
-        from hal.report import figures
-
         drawn = figures.write(recording, png)
         facts["png"] = [str(file) for file in drawn]
         if not as_json:

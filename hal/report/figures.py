@@ -47,6 +47,11 @@ def write(recording: Recording, directory: str | Path, mapping: Mapping | None =
     return out
 
 
+def require() -> None:
+    """Raise OptionalDependencyError where matplotlib is missing."""
+    _figure_class()
+
+
 def _figure_class() -> Any:
     try:
         from matplotlib.figure import Figure

@@ -84,7 +84,7 @@ def test_a_plugin_that_gives_no_plan_is_named(net, toys):
 
     toys.add("toy")
     mapping = hal.mapper("toy").map(net.relay(3))
-    plugin, spec = registry.current().resolve("toy")
+    _, spec = registry.current().resolve("toy")
     named = types.ModuleType("drawing_plugin")
     named.HAL_PLUGIN_API = "1.0"
     other = attrs.evolve(spec, name="drawn", family="drawn")

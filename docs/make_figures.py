@@ -1,11 +1,16 @@
-"""Small runs on every family, for the figures of the documentation and for looking at reports.
+"""Draw the figures of the README from real runs: floor plans of four families, and the page of a recording.
 
-python docs/samples.py DIR      # DIR/speck2f, DIR/loihi, ...: one recording each
+    python docs/make_figures.py [DIR]      # writes docs/figures; recordings and their pages are kept in DIR, if given
+
+The picture of the page is taken by Chromium, where it is installed.
 """
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,9 +19,12 @@ from typing import Any
 import numpy as np
 
 import hal
-from hal import nodes
+from hal import floorplan, nodes
+from hal.report.drawing import svg
+from hal.report.sections import colours
 
 ROOT = Path(__file__).parents[1]
+FIGURES = Path(__file__).parent / "figures"
 MS = 1_000_000
 SEED = 7
 
@@ -105,14 +113,41 @@ SAMPLES: dict[str, Callable[[str, Path], hal.Recording]] = {
     "dynapse2": balanced,
     "brainscales2": partial(balanced, hemisphere={"inhibitory": 1}),
 }
+PAGE = "speck2f"
+"""The run whose page is photographed."""
+
+
+def draw(folder: Path) -> None:
+    """Run, record in a folder, write pages beside, and the figures to docs/figures."""
+    FIGURES.mkdir(exist_ok=True)
+    for device, make in SAMPLES.items():
+        recording = make(device, folder / device)
+        assert recording.mapping is not None
+        plan = svg(floorplan.of(recording.mapping), colours(recording.mapping))
+        (FIGURES / f"floorplan_{device}.svg").write_text(plan + "\n", encoding="utf-8")
+        (folder / f"{device}.html").write_text(hal.report(recording), encoding="utf-8")
+        print(f"{device}: {recording.event_count():,} events")
+    photograph(folder / f"{PAGE}.html", FIGURES / "report.png")
+
+
+def photograph(page: Path, picture: Path, size: str = "1160,2000") -> None:
+    """Take a picture of a page."""
+    browser = shutil.which("chromium")
+    if browser is None:
+        print("no Chromium here: the picture of the page is left as it is")
+        return
+    arguments = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=10000")
+    where = (f"--window-size={size}", f"--screenshot={picture}", page.resolve().as_uri())
+    subprocess.run([browser, *arguments, *where], check=True, capture_output=True, timeout=120)
 
 
 def main() -> None:
-    """Write them all."""
-    folder = Path(sys.argv[1])
-    for device, make in SAMPLES.items():
-        print(device)
-        print(make(device, folder / device))
+    """The command."""
+    if len(sys.argv) > 1:
+        draw(Path(sys.argv[1]))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        draw(Path(folder))
 
 
 if __name__ == "__main__":
