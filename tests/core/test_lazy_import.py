@@ -114,7 +114,7 @@ def test_version_is_a_text_and_survives_without_installation(monkeypatch):
     monkeypatch.delitem(vars(hal), "__version__")
 
 
-SHADOWED = ("mapper", "events")
+SHADOWED = ("mapper", "events", "report")
 ORDERS = {
     "function first": "import hal\nhal.{name}\nimport hal.{name}",
     "module first": "import hal.{name}\nimport hal",
@@ -127,7 +127,7 @@ ORDERS = {
 @pytest.mark.parametrize("name", SHADOWED)
 @pytest.mark.parametrize("order", ORDERS)
 def test_functions_named_like_modules_stay_functions(name, order):
-    public = {"mapper": "Mapper", "events": "EVENT"}[name]
+    public = {"mapper": "Mapper", "events": "EVENT", "report": "report"}[name]
     code = f"""{ORDERS[order].format(name=name)}
 from hal import {name} as function
 from hal.{name} import {public}
