@@ -167,7 +167,7 @@ def _load(of: sections.Subject, figure_class: Any) -> Any:
     figure = figure_class(figsize=(WIDE, 0.7 * len(lanes) + 0.4), layout="constrained")
     every = figure.subplots(len(lanes), 1, sharex=True, squeeze=False)[:, 0]
     wide = load.bin_ns(of.recording)
-    stops = load.intervals(of.recording)
+    stops = load.stretches(of.recording)
     for axes, lane in zip(every, lanes, strict=True):
         if lane.course is not None:
             edges = np.arange(len(lane.course) + 1) * wide * 1e-6
@@ -176,9 +176,9 @@ def _load(of: sections.Subject, figure_class: Any) -> Any:
             peak = quantity(float(lane.course.max()) / (wide * 1e-9), "synops/s")
             axes.text(0.005, 0.95, f"peak {peak}", fontsize=7, va="top", transform=axes.transAxes)
             axes.set_yticks([])
-        for _, core, t0, t1 in stops:
-            if core in (lane.core, -1):
-                axes.axvspan(t0 * 1e-6, t1 * 1e-6, color=OVER, alpha=0.25, linewidth=0)
+        for stop in stops:
+            if stop.core in (lane.core, -1):
+                axes.axvspan(stop.t0 * 1e-6, stop.t1 * 1e-6, color=OVER, alpha=0.3 * stop.share, linewidth=0)
         axes.set_ylabel(f"core {lane.core}", fontsize=7)
         axes.tick_params(labelsize=7)
         axes.set_xlim(0, of.recording.duration_ns * 1e-6)

@@ -21,7 +21,7 @@ BINS: Final = 500
 LANES: Final = 32
 """Cores that are drawn, the busiest ones."""
 MOST_INTERVALS: Final = 2000
-"""Intervals kept one by one; of more, those of a core that touch or share a bin are one."""
+"""Intervals kept one by one; of more, those of a core that begin within about as many parts of the run are one."""
 MOST_NEURONS: Final = 100_000
 """Of a source or target, up to which its connections are counted; beyond, every source neuron counts alike."""
 
@@ -115,21 +115,34 @@ def _fan_out(mapping: Mapping, projection: Projection) -> dict[int, NDArray[np.f
     return out
 
 
-def intervals(recording: Recording) -> list[tuple[str, int, int, int]]:
-    """(what, core, from ns, to ns), at most a few thousand: close ones of a core are put together."""
+@attrs.frozen(kw_only=True)
+class Stretch:
+    """A part of the run in which something held on a core (-1: the chip), for a share of the time from t0 to t1, ns."""
+
+    what: str
+    core: int
+    t0: int
+    t1: int
+    share: float = 1.0
+
+
+def stretches(recording: Recording) -> list[Stretch]:
+    """The intervals, at most a few thousand: of more, close ones of a core are put together."""
     rows = recording.intervals
     if len(rows) <= MOST_INTERVALS:
-        return [(str(what), int(core), int(t0), int(t1)) for what, core, t0, t1 in rows.tolist()]
+        return [Stretch(what=what, core=core, t0=t0, t1=t1) for what, core, t0, t1 in rows.tolist()]
     groups = np.unique(rows[["what", "core"]])
     gap = recording.duration_ns * len(groups) // MOST_INTERVALS
-    out: list[tuple[str, int, int, int]] = []
+    out = []
     for what, core in groups.tolist():
         own = np.sort(rows[(rows["what"] == what) & (rows["core"] == core)], order="t0")
         ends = np.maximum.accumulate(own["t1"])
-        cuts = np.flatnonzero(own["t0"][1:] - ends[:-1] > gap) + 1
+        # what none before it has covered
+        held = ends - np.maximum(own["t0"], np.concatenate([[0], ends[:-1]]))
+        cuts = np.flatnonzero((own["t0"][1:] - ends[:-1] > gap) | (np.diff(own["t0"] // max(gap, 1)) > 0)) + 1
         firsts, lasts = np.concatenate([[0], cuts]), np.concatenate([cuts, [len(own)]]) - 1
-        out += [
-            (str(what), int(core), int(own["t0"][i]), int(ends[j]))
-            for i, j in zip(firsts.tolist(), lasts.tolist(), strict=True)
-        ]
+        for i, j in zip(firsts.tolist(), lasts.tolist(), strict=True):
+            t0, t1 = int(own["t0"][i]), int(ends[j])
+            share = min(1.0, float(np.maximum(held[i : j + 1], 0).sum()) / (t1 - t0)) if t1 > t0 else 1.0
+            out.append(Stretch(what=what, core=core, t0=t0, t1=t1, share=share))
     return out

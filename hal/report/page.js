@@ -269,9 +269,13 @@
       const lanes = this.spec.lanes, tall = this.h / lanes.length;
       lanes.forEach((lane, k) => {
         const base = 6 + tall * (k + 1) - 1;
-        g.fillStyle = "#c22f2f44";
-        for (const [, core, t0, t1] of this.spec.intervals)
-          if (core === lane.core || core < 0) g.fillRect(this.px(t0), base - tall + 2, Math.max(1, this.px(t1) - this.px(t0)), tall - 2);
+        g.fillStyle = "#c22f2f";
+        for (const [, core, t0, t1, share] of this.spec.intervals) {
+          if (core !== lane.core && core >= 0) continue;
+          g.globalAlpha = 0.05 + 0.25 * share;
+          g.fillRect(this.px(t0), base - tall + 2, Math.max(1, this.px(t1) - this.px(t0)), tall - 2);
+        }
+        g.globalAlpha = 1;
         if (lane.values) {
           g.fillStyle = lane.colour;
           g.beginPath();
@@ -301,7 +305,7 @@
       const there = this.spec.intervals.filter(([, core, t0, t1]) => (core === lane.core || core < 0) && t0 <= ns && ns < t1);
       const v = lane.values ? lane.values[Math.floor(ns / this.spec.bin_ns)] : null;
       const rate = v === null || v === undefined ? "" : `: ${quantity((v / this.spec.bin_ns) * 1e9, "synops/s")}`;
-      return `${time(ns, view[1] - view[0])}, ${lane.title}${rate}${there.map(([what]) => `, ${what}`).join("")}`;
+      return `${time(ns, view[1] - view[0])}, ${lane.title}${rate}${there.map(([what, , , , share]) => `, ${what}${share < 1 ? ` ${Math.round(share * 100)} % of the time` : ""}`).join("")}`;
     }
   }
 

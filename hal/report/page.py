@@ -101,7 +101,7 @@ def _rasters(page: Page) -> str:
             spec["rows"] = raster.counts.shape[1]
             how = f"; counted in bins of {duration(raster.bin_ns)}"
             if raster.counts.shape[1] < raster.size:
-                how += f" and {number(raster.size / raster.counts.shape[1])} indices"
+                how += f" and {number(-(-raster.size // raster.counts.shape[1]))} indices"
         elif raster.t is not None and raster.index is not None:
             spec |= {"t": blocks.times(raster.t), "index": blocks.block(raster.index.astype(np.uint32))}
         title = f"{shape(raster.shape)}, {number(raster.events)} events{' fed in' if raster.stimulus else ''}{how}"
@@ -141,7 +141,7 @@ def _load(page: Page) -> str:
     """Synaptic operations over time with what held the cores up, and every counter that counted."""
     recording = page.recording
     lanes = load.lanes(recording, page.mapping)
-    stopped = load.intervals(recording)
+    stopped = load.stretches(recording)
     out = ""
     if lanes:
         spec = {
@@ -158,14 +158,14 @@ def _load(page: Page) -> str:
                 }
                 for lane in lanes
             ],
-            "intervals": [list(row) for row in stopped],
+            "intervals": [[s.what, s.core, s.t0, s.t1, round(s.share, 3)] for s in stopped],
         }
         note = (
-            "Synaptic operations per second: each core's total is counted; its course is laid out by the recorded "
-            "events that went in, each with its connections there."
+            "Synaptic operations per second: each core's total is counted; its course is laid out by when the events "
+            "meant for it were sent, each with its connections there."
         )
         if any(lane.course is None for lane in lanes):
-            note += " Where no events that went in were recorded, there is no course."
+            note += " Where none of these events were recorded, there is no course."
         out += f'<p class="dim">{note}{_stops(page)}</p>{page.canvas(spec)}'
     elif len(stopped):
         out += f'<p class="dim">{_stops(page)}</p>'

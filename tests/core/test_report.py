@@ -284,19 +284,27 @@ def test_intervals_put_together_cover_what_they_were(drawn):
     limit = load.MOST_INTERVALS
     load.MOST_INTERVALS = 20
     try:
-        kept = load.intervals(recording)
+        kept = load.stretches(recording)
     finally:
         load.MOST_INTERVALS = limit
-    assert len(kept) <= max(20 + 2 * 2, 20)
-    for what, core, t0, t1 in rows.tolist():
-        assert any(w == what and c == core and a <= t0 and t1 <= b for w, c, a, b in kept)
+    assert len(kept) <= 2 * 20 + 2
+    for core in (0, 1):
+        own = [s for s in kept if s.core == core]
+        held, shown = np.zeros(10_001, bool), np.zeros(10_001, bool)
+        for _, _, t0, t1 in rows[rows["core"] == core].tolist():
+            held[t0:t1] = True
+        for s in own:
+            shown[s.t0 : s.t1] = True
+        assert not (held & ~shown).any()
+        if len(rows) > 20:
+            assert sum(s.share * (s.t1 - s.t0) for s in own) <= held.sum() + 1e-6
 
 
 def test_stalls_are_shown():
     rows = np.array([("stall", 0, 100, 200), ("stall", -1, 300, 400)], INTERVAL)
     stats = {"synops": np.array([50]), "stalled_ns": np.array([200])}
     page = hal.report(made({"n": ([1], [1])}, intervals=rows, stats=stats, status="untrusted"))
-    assert blocks_of(page)["panels"][-1]["intervals"] == [["stall", 0, 100, 200], ["stall", -1, 300, 400]]
+    assert blocks_of(page)["panels"][-1]["intervals"] == [["stall", 0, 100, 200, 1.0], ["stall", -1, 300, 400, 1.0]]
     assert "2 of stall" in page
     assert 'class="status untrusted"' in page
     assert "<b>200 ns</b>stalled" in page
