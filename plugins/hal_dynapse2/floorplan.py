@@ -28,6 +28,9 @@ TALL: Final = CORE + 20 + BARS * LINE
 MARGIN: Final = 26.0
 LEFT: Final = 96.0
 """The host's room, left of the first column of chips."""
+CHIP: Final = 2 * CORE + GAP + 2 * MARGIN
+APART: Final = 56.0
+"""Between chips."""
 CELLS_OF: Final = 4
 """Chips up to which every neuron is drawn; of more, the cores' bars alone."""
 Ints = NDArray[Any]
@@ -38,9 +41,9 @@ def floorplan(mapping: Mapping) -> FloorPlan:
     config: Dynapse2Config = mapping.config
     chips = list(zip(config.chips.x.tolist(), config.chips.y.tolist(), strict=True))
     top = max(y for _, y in chips)
-    wide, tall = 2 * CORE + GAP + 2 * MARGIN, 2 * TALL + GAP + 2 * MARGIN
+    wide, tall = CHIP, 2 * TALL + GAP + 2 * MARGIN
     # chips are counted from 1 to the east, and upwards to the north
-    at = [(LEFT + (x - 1) * (wide + 30), 6 + (top - y) * (tall + 30)) for x, y in chips]
+    at = [(LEFT + (x - 1) * (wide + APART), 6 + (top - y) * (tall + APART)) for x, y in chips]
     boxes: list[Box] = []
     for chip, (x, y) in enumerate(at):
         boxes.append(Box(x=x, y=y, width=wide, height=tall, kind="chip", label=f"chip {chip}"))
@@ -108,23 +111,38 @@ def _name(config: Dynapse2Config, row: int) -> str:
 
 
 def _arrows(mapping: Mapping, at: list[tuple[float, float]], tall: float) -> Iterator[Arrow]:
-    """From the host and from core to core, with how many packets a spike of each sender makes."""
+    """From the host and from core to core, or from chip to chip where there are several."""
     config: Dynapse2Config = mapping.config
     source, core, _ = packets(config)
     inputs = config.n_inputs
     home = np.where(source < inputs, -1, config.neurons.core_place[np.maximum(source - inputs, 0)])
+    several = len(at) > 1
+    if several:
+        home, core = np.where(home < 0, -1, home // CORES), core // CORES
     ways, counts = np.unique(np.stack([home, core], axis=1), axis=0, return_counts=True)
+    start = (64.0, at[0][1] + tall / 2)
+    if several:
+        fed = int(counts[ways[:, 0] < 0].sum())
+        if fed:
+            # whichever chip they are for, they come in at the first
+            about = f"host -> the grid: {fed:,} packets"
+            yield Arrow(points=(start, (at[0][0], start[1])), label=f"{fed:,}", about=about)
     for (begin, end), count in zip(ways.tolist(), counts.tolist(), strict=True):
-        if begin == end:
+        if begin == end or (several and begin < 0):
             continue
-        to = _middle(at, end)
+        to = f"{f'chip {end}' if several else _said(end)}: {count:,} packets"
         if begin < 0:
-            points: tuple[tuple[float, float], ...] = ((64.0, at[0][1] + tall / 2), _edge(at, end, left=True))
-            about = f"host -> {_said(end)}: {count:,} packets"
+            yield Arrow(points=(start, _edge(at, end)), label=f"{count:,}", about=f"host -> {to}")
+        elif several:
+            points = _shortened(_center(at[begin], tall), _center(at[end], tall), CHIP, tall)
+            yield Arrow(points=points, label=f"{count:,}", about=f"chip {begin} -> {to}")
         else:
-            points = _shortened(_middle(at, begin), to)
-            about = f"{_said(begin)} -> {_said(end)}: {count:,} packets"
-        yield Arrow(points=points, label=f"{count:,}", about=about)
+            points = _shortened(_middle(at, begin), _middle(at, end), CORE, TALL)
+            yield Arrow(points=points, label=f"{count:,}", about=f"{_said(begin)} -> {to}")
+
+
+def _center(at: tuple[float, float], tall: float) -> tuple[float, float]:
+    return at[0] + CHIP / 2, at[1] + tall / 2
 
 
 def _said(core: int) -> str:
@@ -136,19 +154,22 @@ def _middle(at: list[tuple[float, float]], core: int) -> tuple[float, float]:
     return x + CORE / 2, y + TALL / 2
 
 
-def _edge(at: list[tuple[float, float]], core: int, *, left: bool) -> tuple[float, float]:
-    """Where the host's arrow ends: at the left of a core of the first column, else at its inner corner."""
+def _edge(at: list[tuple[float, float]], core: int) -> tuple[float, float]:
+    """Where the host's arrow ends: at the left of a core of the first column, else at a core's inner border."""
     x, y = _place(*at[core // CORES], core % CORES)
-    inner = y + TALL + 2 if core % CORES < 2 else y - 2
-    return (x - 2 if left and core % 2 == 0 else x + 20, y + TALL * (0.75 if core % CORES < 2 else 0.25)
-            if core % 2 == 0 else inner)  # fmt: skip
+    upper = core % CORES < 2
+    if core % 2 == 0:
+        return x - 2, y + TALL * (0.75 if upper else 0.25)
+    return x + 20, y + TALL + 2 if upper else y - 2
 
 
-def _shortened(a: tuple[float, float], b: tuple[float, float]) -> tuple[tuple[float, float], ...]:
+def _shortened(
+    a: tuple[float, float], b: tuple[float, float], wide: float, tall: float
+) -> tuple[tuple[float, float], ...]:
     """From border to border, and to the right of the way, so that there and back are two arrows."""
     dx, dy = b[0] - a[0], b[1] - a[1]
     length = (dx * dx + dy * dy) ** 0.5
-    reach = min(CORE / 2 / abs(dx) if dx else np.inf, TALL / 2 / abs(dy) if dy else np.inf)
+    reach = min(wide / 2 / abs(dx) if dx else np.inf, tall / 2 / abs(dy) if dy else np.inf)
     ux, uy = -dy / length * 12, dx / length * 12
     start, end = reach, 1 - reach
     return (a[0] + dx * start + ux, a[1] + dy * start + uy), (a[0] + dx * end + ux, a[1] + dy * end + uy)

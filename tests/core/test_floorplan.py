@@ -210,6 +210,30 @@ def test_dynapse2_counts_cam_and_sram(mapped):
     assert any(arrow.about.startswith("host -> chip 0, core 0") for arrow in plan.arrows)
 
 
+def test_dynapse2_draws_several_chips_and_the_packets_between_them(net):
+    sizes = (600, 500)
+    weights = np.zeros((500, 600), np.float32)
+    weights[np.arange(500), np.arange(500)] = 2.0
+    parts = (
+        net.input("input", 4),
+        net.linear("a", np.ones((600, 4))),
+        net.neuron(hal_cuba(), "first", 600, tau_mem=0.02, tau_syn=0.01),
+        net.linear("b", weights),
+        net.neuron(hal_cuba(), "second", 500, tau_mem=0.02, tau_syn=0.01),
+        net.output("output", 500),
+    )
+    model = net.chain(*parts, profile="nir", dt_ns=1_000_000, tau_unit="s")
+    mapping = hal.mapper("dynapse2").map(model, {"grid": (2, 1)})
+    plan = floorplan.of(mapping)
+    assert [box.label for box in plan.boxes if box.kind == "chip"] == ["chip 0", "chip 1"]
+    assert sum(box.kind == "cell" and bool(box.node) for box in plan.boxes) == sum(sizes)
+    chip = mapping.config.neurons.chip
+    crossing = int((chip[:500] != chip[600:]).sum())
+    between = [arrow.about for arrow in plan.arrows if arrow.about.startswith("chip")]
+    assert sum(int(about.split(": ")[1].split()[0].replace(",", "")) for about in between) == crossing > 0
+    assert plan.arrows[0].about.startswith("host -> the grid")
+
+
 def test_loihi_draws_128_cores_and_counts_compartments(mapped):
     mapping = mapped("loihi")
     plan = floorplan.of(mapping)
