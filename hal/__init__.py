@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         read_recording as read_recording,
     )
     from hal.registry import devices as devices, mapper as mapper, open as open  # noqa: A004
+    from hal.report import report as report
     from hal.samples import Samples as Samples
     from hal.semantics import Semantics as Semantics, read_semantics as read_semantics
     from hal.store.following import Follower as Follower, Update as Update, follow as follow
@@ -116,6 +117,7 @@ _NAMES: Final = {
     "hal.recorder": ("ArrowRecorder", "MemoryRecorder", "Recorder"),
     "hal.recording": ("BatchRecording", "Recording", "read_recording"),
     "hal.registry": ("devices", "mapper", "open"),
+    "hal.report": ("report",),
     "hal.samples": ("Samples",),
     "hal.semantics": ("Semantics", "read_semantics"),
     "hal.store.following": ("Follower", "Update", "follow"),

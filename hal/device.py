@@ -378,6 +378,7 @@ class Device(ABC):
             seed=self.seed,
             provenance=self._provenance(),
             stimulus=dict(stimulus),
+            mapping=self.mapping,
         )
 
     def recorded_events(self) -> dict[str, tuple[int, ...]]:

@@ -154,6 +154,12 @@ class FitReport:
             ],
         }
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from hal.report import notebook
+
+        return notebook.fit_report(self)
+
     def __str__(self) -> str:
         """A few lines of text; the command line prints tables instead."""
         verdict = "fits" if self.fits else "does not fit at the given rates" if self.maps else "does not fit"

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from hal.device import Device, DeviceSpec
     from hal.evidence import Evidence
+    from hal.floorplan import FloorPlan
     from hal.mapper import Mapper
     from hal.mapping import Mapping
 
@@ -111,8 +112,13 @@ def hal_calibrate(spec: DeviceSpec, options: Any, progress: Callable[[int, int, 
 
 
 @hookspec
-def hal_floorplan(spec: DeviceSpec, mapping: Mapping) -> Any:
-    """Where things are on the chip, for plots. Optional. Since 1.0."""
+def hal_floorplan(spec: DeviceSpec, mapping: Mapping) -> FloorPlan:
+    """The chip as its users know it, with what sits where and how full each memory is. Optional. Since 1.0.
+
+    Plain data, `hal.floorplan`: boxes with labels and fills, and arrows; `hal report` draws them. Without the hook the
+    cores in use are drawn as a plain grid. What is drawn follows from placement and registers: a mapping may have been
+    adopted from registers alone, or edited, and its fit report is then empty.
+    """
     raise NotImplementedError
 
 

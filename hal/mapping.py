@@ -281,6 +281,12 @@ class Mapping:
         changed = len(self.fit.changed)
         return f"<Mapping on {self.device}, {made}; {changed} changes, {len(self.losses)} losses>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from hal.report import notebook
+
+        return notebook.mapping(self)
+
     def where(self, node: str, index: ArrayLike | None = None) -> Records:
         """Rows of the placement; for an Output, or elements of one, those of the neurons that feed it.
 

@@ -17,6 +17,7 @@ from hal.paths import as_path
 from hal.store import readback
 from hal.store.manifest import (
     INTERVAL,
+    MAPPING,
     Key,
     RunHeader,
     Status,
@@ -26,6 +27,7 @@ from hal.store.manifest import (
 )
 
 if TYPE_CHECKING:
+    from hal.mapping import Mapping as ChipMapping
     from hal.recorder import Recorder
 
 __all__ = ["INTERVAL", "BatchRecording", "Key", "Recording", "RunHeader", "Status", "Tally", "read_recording"]
@@ -94,6 +96,19 @@ class Recording:
     def provenance(self) -> Mapping[str, Any]:
         """Versions, mapping, fingerprint of the model, semantics, options."""
         return self.header.provenance
+
+    @property
+    def mapping(self) -> ChipMapping | None:
+        """What was loaded, read from disk at each use where the recording lies there; None where nobody kept it.
+
+        Raises FormatError when the file is damaged, PluginError when the device is not installed.
+        """
+        if self.header.mapping is not None or self.path is None:
+            return self.header.mapping
+        from hal.mapping import read_mapping
+
+        kept = self.path / MAPPING
+        return read_mapping(kept) if kept.is_file() else None
 
     @property
     def disorder(self) -> dict[Key, int]:
@@ -170,7 +185,7 @@ class Recording:
         from hal.recorder import ArrowRecorder
 
         recorder = ArrowRecorder(directory)
-        recorder.start(self.header)
+        recorder.start(attrs.evolve(self.header, mapping=self.mapping))
         try:
             self._replay(recorder)
         except BaseException:
@@ -220,6 +235,12 @@ class Recording:
         ]
         lines += [f"  {finding.level}: {finding}" for finding in self.diagnostics]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from hal.report import notebook
+
+        return notebook.recording(self)
 
     def __repr__(self) -> str:
         end = f", {self.path}" if self.path else ""

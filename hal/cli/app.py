@@ -331,6 +331,21 @@ def compare(
 
 
 @app.command()
+def report(
+    recording: Annotated[str, typer.Argument(metavar="RECORDING", help="A folder written by `hal run --out`.")],
+    out: Annotated[
+        Text, typer.Option("--out", "-o", metavar="FILE.html", help="Write one page, for any browser.")
+    ] = None,
+    png: Annotated[Text, typer.Option(metavar="DIR", help="Write the figures as pictures (needs matplotlib).")] = None,
+    as_json: Json = False,
+) -> Job:
+    """Show a recording: floor plan, rasters, signals, load of the cores, losses, provenance."""
+    from hal.cli import reporting
+
+    return partial(reporting.report, recording, out, png, as_json=as_json)
+
+
+@app.command()
 def export(
     source: Annotated[
         str,

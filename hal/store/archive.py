@@ -18,6 +18,7 @@ from hal.fit import Finding
 from hal.store.arrow import StreamWriter
 from hal.store.manifest import (
     INTERVAL,
+    MAPPING,
     Group,
     Key,
     Manifest,
@@ -119,6 +120,11 @@ class Archive:
                         self._writer(name, (np.empty(0, np.int64), np.empty(0, np.uint32)))
                     elif entry.group == "stimulus":
                         self._write_stimulus(name, header.stimulus[entry.node])
+                if header.mapping is not None:
+                    from hal.store import mappings
+
+                    # as it is: packing it would take longer than many a run
+                    mappings.write(header.mapping, directory / MAPPING, packed=False)
         except BaseException:
             self.close()
             raise

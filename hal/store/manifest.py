@@ -1,6 +1,7 @@
 """A recording on disk: a directory of Arrow streams and the manifest that says what they are.
 
     manifest.json            what the run was, what every stream holds, how it ended
+    mapping.zip              what was loaded, as `Mapping.save` writes it
     spikes/NODE.arrows       t (ns), index            signals/OUTPUT.arrows      t, values
     traces/NODE.VAR.arrows   t, values                stimulus/PORT.arrows       as it was fed in
     intervals.arrows         what, core, t0, t1
@@ -16,7 +17,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import attrs
 import nanoarrow
@@ -27,9 +28,13 @@ from hal.events import I64, Probe, Records, Signal
 from hal.fit import Finding
 from hal.store import arrow
 
+if TYPE_CHECKING:
+    from hal.mapping import Mapping as ChipMapping
+
 FORMAT = "neurohal recording"
 VERSION = 1
 MANIFEST = "manifest.json"
+MAPPING: Final = "mapping.zip"
 
 Status: TypeAlias = Literal["ok", "interrupted", "untrusted"]
 STATUSES: tuple[Status, ...] = ("ok", "interrupted", "untrusted")
@@ -61,6 +66,7 @@ class RunHeader:
         run, seed: number since load, and what noise was seeded with.
         provenance: what JSON can hold: versions, mapping, fingerprint of the model, semantics, options.
         stimulus: what is fed in, as checked, so that the run can be repeated.
+        mapping: what was loaded; None where nobody said, and when read back from disk (see `Recording.mapping`).
     """
 
     device: str
@@ -77,10 +83,11 @@ class RunHeader:
     seed: int = 0
     provenance: Mapping[str, Any] = attrs.field(factory=dict)
     stimulus: Mapping[str, Records | Signal] = attrs.field(factory=dict)
+    mapping: ChipMapping | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object with everything but the stimulus."""
-        out = attrs.asdict(self, recurse=False, filter=lambda field, _: field.name != "stimulus")
+        """A JSON object with everything but stimulus and mapping."""
+        out = attrs.asdict(self, recurse=False, filter=lambda field, _: field.name not in ("stimulus", "mapping"))
         out["traces"] = [attrs.asdict(probe) for probe in self.traces]
         return out
 

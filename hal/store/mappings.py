@@ -46,8 +46,12 @@ BROKEN: Final = (
 """What a file that is no mapping, or a damaged one, makes the libraries raise."""
 
 
-def write(mapping: Mapping, path: Path) -> None:
-    """Write to a file beside `path`, then put it in its place. Raises WriteError."""
+EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+"""Time of every file in the zip: the same mapping makes the same bytes."""
+
+
+def write(mapping: Mapping, path: Path, *, packed: bool = True) -> None:
+    """Write to a file beside `path`, then put it in its place. packed: compressed. Raises WriteError."""
     path = path.resolve()  # through a link, to what it names
     if path.exists() and not path.is_file():
         raise WriteError(f"cannot write {path}: it is no ordinary file", file=str(path))
@@ -55,12 +59,14 @@ def write(mapping: Mapping, path: Path) -> None:
     manifest = _manifest(mapping, arrays)
     partial = path.with_name(path.name + ".partial")
     try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("manifest.json", json.dumps(manifest, default=_plain))
+        method = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+        with zipfile.ZipFile(partial, "w") as archive:
+            text = json.dumps(manifest, default=_plain).encode()
+            archive.writestr(zipfile.ZipInfo("manifest.json", EPOCH), text, method)
             for name, values in arrays.items():
                 buffer = io.BytesIO()
                 np.save(buffer, values, allow_pickle=False)
-                archive.writestr(f"{name}.npy", buffer.getvalue())
+                archive.writestr(zipfile.ZipInfo(f"{name}.npy", EPOCH), buffer.getbuffer(), method)
         partial.replace(path)
     except BaseException as error:
         with contextlib.suppress(OSError):

@@ -15,6 +15,8 @@ from hal_brainscales2.profile import BrainScaleS2Profile, CalibrationOptions
 
 if TYPE_CHECKING:
     from hal.evidence import Evidence
+    from hal.floorplan import FloorPlan
+    from hal.mapping import Mapping
     from hal_brainscales2.device import BrainScaleS2Device
     from hal_brainscales2.mapper import BrainScaleS2Mapper
 
@@ -114,6 +116,14 @@ def hal_calibrate(spec: DeviceSpec, options: CalibrationOptions, progress: Any) 
     from hal_brainscales2.calibration import calibrate
 
     return calibrate(options, progress)
+
+
+@hookimpl
+def hal_floorplan(mapping: Mapping) -> FloorPlan:
+    """Both hemispheres: synapse rows, drivers, neurons."""
+    from hal_brainscales2.floorplan import floorplan
+
+    return floorplan(mapping)
 
 
 @hookimpl

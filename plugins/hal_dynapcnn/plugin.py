@@ -14,6 +14,7 @@ from hal_dynapcnn.options import SpeckMapOptions, SpeckOpenOptions
 
 if TYPE_CHECKING:
     from hal.evidence import Evidence
+    from hal.floorplan import FloorPlan
     from hal.mapping import Mapping
     from hal_dynapcnn.device import SpeckDevice
     from hal_dynapcnn.mapper import SpeckMapper
@@ -145,6 +146,14 @@ def hal_open(
 def hal_export(mapping: Mapping) -> str:
     """The mapping as a script for samna, the one format there is."""
     return samna_script.script(mapping)
+
+
+@hookimpl
+def hal_floorplan(mapping: Mapping) -> FloorPlan:
+    """The cores, their memories and arrows."""
+    from hal_dynapcnn.floorplan import floorplan
+
+    return floorplan(mapping)
 
 
 @hookimpl

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from hal.device import Device
     from hal.evidence import Evidence
+    from hal.floorplan import FloorPlan
     from hal.mapping import Mapping
     from hal_dynapse2.mapper import Dynapse2Mapper
 
@@ -154,6 +155,14 @@ def hal_import(spec: DeviceSpec, path: Path, format: str) -> Dynapse2Config:  # 
     from hal_dynapse2 import vendor_json
 
     return vendor_json.read(path)
+
+
+@hookimpl
+def hal_floorplan(mapping: Mapping) -> FloorPlan:
+    """Cores, neurons and how full CAM and SRAM are."""
+    from hal_dynapse2.floorplan import floorplan
+
+    return floorplan(mapping)
 
 
 @hookimpl

@@ -14,6 +14,8 @@ from hal_loihi.options import LoihiMapOptions, LoihiOpenOptions
 
 if TYPE_CHECKING:
     from hal.evidence import Evidence
+    from hal.floorplan import FloorPlan
+    from hal.mapping import Mapping
     from hal_loihi.device import LoihiDevice
     from hal_loihi.mapper import LoihiMapper
 
@@ -102,6 +104,14 @@ def hal_open(
     from hal_loihi.device import LoihiDevice
 
     return LoihiDevice(spec, kind=kind, serial=serial, profile=profile, seed=seed, options=options)
+
+
+@hookimpl
+def hal_floorplan(mapping: Mapping) -> FloorPlan:
+    """The grid of cores."""
+    from hal_loihi.floorplan import floorplan
+
+    return floorplan(mapping)
 
 
 @hookimpl

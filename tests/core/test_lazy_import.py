@@ -14,10 +14,18 @@ import pytest
 import hal
 
 HEAVY = ("numpy", "scipy", "h5py", "numba", "nanoarrow", "cattrs", "structlog", "rich", "typer", "matplotlib", "nir")
-CHIPS = ("hal_dynapcnn", "hal_ideal", "hal_loihi", "hal_dynapse2", "hal_emulators", "hal_conformance")
+CHIPS = (
+    "hal_dynapcnn",
+    "hal_ideal",
+    "hal_loihi",
+    "hal_dynapse2",
+    "hal_brainscales2",
+    "hal_emulators",
+    "hal_conformance",
+)
 OPEN_NAMES = [
     "open mapper export export_recording import_mapping devices calibrate read_profile save_profile",
-    "read_model read_semantics read_recording read_mapping read_events read_stimulus from_xytp EventFileWarning",
+    "report read_model read_semantics read_recording read_mapping read_events read_stimulus from_xytp EventFileWarning",
     "events raster EVENT Signal EventBatch Port Probe Semantics SemanticsWarning Model Projection",
     "DeviceSpec Device Clock Reset",
     "Mapper Plan Mapping Placement Fate Losses Resource Observable FitRow Finding FitReport",
@@ -115,7 +123,7 @@ def test_version_is_a_text_and_survives_without_installation(monkeypatch):
     monkeypatch.delitem(vars(hal), "__version__")
 
 
-SHADOWED = ("mapper", "events")
+SHADOWED = ("mapper", "events", "report")
 ORDERS = {
     "function first": "import hal\nhal.{name}\nimport hal.{name}",
     "module first": "import hal.{name}\nimport hal",
@@ -128,7 +136,7 @@ ORDERS = {
 @pytest.mark.parametrize("name", SHADOWED)
 @pytest.mark.parametrize("order", ORDERS)
 def test_functions_named_like_modules_stay_functions(name, order):
-    public = {"mapper": "Mapper", "events": "EVENT"}[name]
+    public = {"mapper": "Mapper", "events": "EVENT", "report": "report"}[name]
     code = f"""{ORDERS[order].format(name=name)}
 from hal import {name} as function
 from hal.{name} import {public}
