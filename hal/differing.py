@@ -78,12 +78,14 @@ def _cores(cores: tuple[tuple[int, int], ...]) -> str:
 class RecordingDifference:
     """Two recordings. facts: device, duration, stimulus, options, counters; nodes: spikes; signals: RMS of difference.
 
-    first: the earliest event that only one of them has.
+    first: the earliest event that only one of them has. mappings: how what was loaded differs; None where one of them
+    did not keep it.
     """
 
     facts: tuple[Change, ...]
     nodes: tuple[NodeDifference, ...]
     signals: MappingABC[str, float]
+    mappings: MappingDifference | None
 
     @property
     def first(self) -> Divergence | None:
@@ -102,7 +104,7 @@ class RecordingDifference:
         first = self.first
         out = [] if first is None else [f"first difference at {first.t_ns} ns: neuron {first.index} of {first.node}"]
         out += [f"{name}: values differ by {rms:.4g} RMS" for name, rms in self.signals.items() if rms]
-        return out + _some(self.facts)
+        return out + _some(self.facts) + (self.mappings.lines() if self.mappings else [])
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -177,10 +179,12 @@ def recording_difference(first: Recording, second: Recording, *, window_ns: int 
     for name in dict.fromkeys([*first.signals, *second.signals]):
         pair = [recording.signals.get(name) for recording in (first, second)]
         signals[name] = _apart(*pair)
+    loaded = [recording.mapping for recording in (first, second)]
     return RecordingDifference(
         facts=tuple(_changes(_facts(first), _facts(second), "")),
         nodes=tuple(_node(name, first, second, window_ns) for name in names),
         signals=signals,
+        mappings=None if loaded[0] is None or loaded[1] is None else mapping_difference(loaded[0], loaded[1]),
     )
 
 

@@ -34,9 +34,9 @@ FORMATS: Final = {
 def export_recording(recording: Recording, path: str | Path, to: str) -> Path:
     """Write a recording in a format of other tools; gives where it lies.
 
-    hdf5: one file with everything, a group per column. parquet: a new directory with everything, a file per column
-    (extra `parquet`). `hal.read_recording` reads both back equal. nir: NIR data (nir >= 1.0.8), events and values per
-    node in seconds; counters, intervals, diagnostics and the stimulus have no place in it.
+    hdf5: one file with all but the mapping, a group per column. parquet: a new directory with the same, a file per
+    column (extra `parquet`). `hal.read_recording` reads both back equal. nir: NIR data (nir >= 1.0.8), events and
+    values per node in seconds; counters, intervals, diagnostics and the stimulus have no place in it.
 
     Raises:
         ConfigError: an unknown format, a path that is taken, or a recording that the format cannot hold.

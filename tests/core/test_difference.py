@@ -90,6 +90,22 @@ def test_what_moved_and_what_is_written_elsewhere(model: hal.Model) -> None:
     assert any(re.fullmatch(r"cnn_layers\[0\]: \d+ fields differ", line) for line in found.lines())
 
 
+def test_recordings_tell_what_moved_in_between(model: hal.Model) -> None:
+    made = []
+    for core in (0, 5):
+        mapping = hal.mapper("speck2f").map(model, {"fixed_cores": {"cells": core}}, record=["cells"])
+        with hal.open("speck2f") as chip:
+            chip.load(mapping)
+            made.append(chip.run({"input": hal.events([0], [0])}, MS))
+    found = hal.difference(*made)
+    assert found.same
+    assert found.mappings is not None
+    assert "cells: 2 of its neurons moved, core 0 -> core 5" in found.lines()
+    assert json.loads(json.dumps(found.to_json()))["mappings"]["moved"][0]["node"] == "cells"
+    forgotten = attrs.evolve(made[0], header=attrs.evolve(made[0].header, mapping=None))
+    assert hal.difference(forgotten, made[1]).mappings is None
+
+
 def test_one_register(model: hal.Model) -> None:
     first = hal.mapper("loihi").map(model, {"approximate": {"reset"}})
     weights = attrs.evolve(model.nodes["fc"], weight=np.eye(2, dtype=np.float32) * 0.5)
