@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -16,6 +17,7 @@ from hal.errors import ConfigError, WriteError
 from hal.events import I64, Records, Signal
 from hal.fit import Finding
 from hal.store.arrow import StreamWriter
+from hal.store.beside import beside
 from hal.store.manifest import (
     INTERVAL,
     MAPPING,
@@ -101,6 +103,7 @@ class Archive:
         self._widths = dict(widths)
         self._entries = stream_entries(header, self._widths)
         self._writers: dict[_Name, StreamWriter] = {}
+        self._mapping: Future[None] | None = None
         stats = {counter: np.zeros(header.cores, np.int64) for counter in header.counters}
         shared = header_metadata(header)
         self._metadata = {name: shared | stream_metadata(entry) for name, entry in self._entries.items()}
@@ -124,7 +127,7 @@ class Archive:
                     from hal.store import mappings
 
                     # as it is: packing it would take longer than many a run
-                    mappings.write(header.mapping, directory / MAPPING, packed=False)
+                    self._mapping = beside(mappings.write, header.mapping, directory / MAPPING, packed=False)
         except BaseException:
             self.close()
             raise
@@ -152,12 +155,16 @@ class Archive:
                     self._writer(name, [table[field] for field in table.dtype.names or ()])
             for writer in self._writers.values():
                 writer.finish()
+            if self._mapping is not None:
+                self._mapping.result()
         self._manifest(status, True, stats, notes, tallies)
 
     def close(self) -> None:
         """Let go of the files. Never raises."""
         for writer in self._writers.values():
             writer.close()
+        if self._mapping is not None:
+            self._mapping.exception()
 
     @contextlib.contextmanager
     def _telling_what_is_safe(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ from nanoarrow.ipc import InputStream
 from numpy.typing import NDArray
 
 from hal.errors import FormatError, WriteError
-from hal.store.checksum import Checksum
+from hal.store.beside import Checksum
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """The marker that closes an Arrow IPC stream: continuation word and a message of length zero (Arrow columnar format,

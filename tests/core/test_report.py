@@ -94,6 +94,21 @@ def test_a_recording_on_disk_keeps_its_mapping_and_makes_the_same_page(run, tmp_
     assert hal.report(again) == mine.replace("in memory", "again")
 
 
+def test_a_mapping_that_cannot_be_written_ends_the_recording_with_an_error_and_events_are_safe(
+    run, tmp_path, monkeypatch
+):
+    def refuse(mapping, path, *, packed=True):
+        raise hal.errors.WriteError("cannot write mapping.zip: no space left", file=str(path))
+
+    monkeypatch.setattr("hal.store.mappings.write", refuse)
+    with pytest.raises(hal.errors.WriteError, match="no space left") as caught:
+        run.save(tmp_path / "rec")
+    kept = hal.read_recording(tmp_path / "rec")
+    assert caught.value.data["events_safe"] == run.event_count() == kept.event_count()
+    assert kept.mapping is None
+    assert kept.status == "interrupted"
+
+
 def test_without_a_mapping_the_page_says_so(run, tmp_path):
     bare = attrs.evolve(run, header=attrs.evolve(run.header, mapping=None))
     page = hal.report(bare)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import hal
 from hal import Follower, read_recording
-from hal.store.checksum import APART_BYTES, Checksum
+from hal.store.beside import APART_BYTES, Checksum
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork and no SIGKILL")
 
@@ -158,7 +158,7 @@ def test_a_checksum_is_that_of_the_messages_in_their_order(sizes: list[int]) -> 
 
 FORK = """
     import os
-    from hal.store.checksum import APART_BYTES, Checksum
+    from hal.store.beside import APART_BYTES, Checksum
 
     def digest():
         checksum = Checksum()

@@ -1,11 +1,12 @@
-"""SHA-256 of what is written, worked out beside the run by one thread, so that the run need not wait for it."""
+"""What one thread does beside the run, so that the run need not wait for it: checksums, and the mapping's file."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 APART_BYTES: Final = 1 << 15
 """Messages from this size go to the thread: handing over a smaller one costs as much as its checksum."""
@@ -13,12 +14,12 @@ APART_BYTES: Final = 1 << 15
 _workers: dict[int, ThreadPoolExecutor] = {}
 
 
-def _worker() -> ThreadPoolExecutor:
-    """One thread for all streams of this process; a forked process has none of its parent's."""
+def beside(function: Callable[..., None], *args: Any, **more: Any) -> Future[None]:
+    """Have it done by the one thread of this process; a forked process has none of its parent's."""
     if os.getpid() not in _workers:
         _workers.clear()
-        _workers[os.getpid()] = ThreadPoolExecutor(1, "neurohal-checksum")
-    return _workers[os.getpid()]
+        _workers[os.getpid()] = ThreadPoolExecutor(1, "neurohal-beside")
+    return _workers[os.getpid()].submit(function, *args, **more)
 
 
 class Checksum:
@@ -32,7 +33,7 @@ class Checksum:
         """Add a message; a large one, or one behind it, is left to the thread."""
         waiting = self._last is not None and not self._last.done()
         if waiting or len(message) >= APART_BYTES:
-            self._last = _worker().submit(self._digest.update, message)
+            self._last = beside(self._digest.update, message)
         else:
             self._digest.update(message)
 
