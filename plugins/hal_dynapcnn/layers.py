@@ -91,9 +91,9 @@ class Reader:
             self._readout(name)
 
     @property
-    def refused(self) -> bool:
-        """Whether something does not run."""
-        return bool(self.notes.refused)
+    def complete(self) -> bool:
+        """Whether all populations became layers, so that cores can be asked for, whatever else does not run."""
+        return len(self.layers) == sum(not isinstance(node, nodes.Input) for node in self.model.populations())
 
     def refuse(self, *said: object, **more: object) -> None:
         """Note a reason for not running."""
@@ -102,7 +102,6 @@ class Reader:
     # --- one population ----------------------------------------------------------------------------------------
 
     def _population(self, node: nodes.IF) -> None:
-        before = len(self.notes.refused)
         into = self.incoming.get(node.name, [])
         if not into:
             self.refuse(node.name, "input", "nothing feeds it")
@@ -111,7 +110,7 @@ class Reader:
         good &= all(self._finite(path.weight, "weight", "bias") for path in paths if path.weight is not None)
         good &= bool(paths) and not any(path.refused for path in paths)
         neuron = self.neurons.read(node) if good else None
-        if neuron is None or len(self.notes.refused) > before:
+        if neuron is None:
             return
         per_feature = neuron.gain.reshape(paths[0].out_shape[0], -1)
         if (per_feature != per_feature[:, :1]).any():

@@ -45,12 +45,12 @@ class SpeckMapper(Mapper):
         if options.drop_zero_bias:
             layers = [attrs.evolve(layer, bias=None) if not np.any(layer.bias) else layer for layer in layers]
         # with layers missing, what could be said of the others would be wrong
-        if not reader.refused:
+        if reader.complete:
             layers = peripherals.asked(model, layers, chip, options, record, reader.notes)
         rows = [row for layer in layers for row in cores.limits(layer)]
         needs = [cores.memory(layer) for layer in layers]
         allocation = Allocation(cores=None, problems=())
-        if not reader.refused:
+        if reader.complete:
             asked = options if like is None else cores.as_before(options, like, layers)
             allocation, orders = cores.assign(needs, chip, asked, layers, model.inputs)
             findings += orders
