@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         DeviceBusyError as DeviceBusyError,
         DeviceTimeoutError as DeviceTimeoutError,
         DoesNotFitError as DoesNotFitError,
+        ExecutorError as ExecutorError,
         FormatError as FormatError,
         HalError as HalError,
         ModelError as ModelError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         events as events,
         raster as raster,
     )
+    from hal.executing import sweep as sweep
     from hal.exporting import export as export
     from hal.fit import (
         Finding as Finding,
@@ -82,6 +84,7 @@ _NAMES: Final = {
         "DeviceBusyError",
         "DeviceTimeoutError",
         "DoesNotFitError",
+        "ExecutorError",
         "FormatError",
         "HalError",
         "ModelError",
@@ -91,6 +94,7 @@ _NAMES: Final = {
         "StateError",
     ),
     "hal.events": ("EVENT", "EventBatch", "Port", "Probe", "Signal", "events", "raster"),
+    "hal.executing": ("sweep",),
     "hal.exporting": ("export",),
     "hal.fit": ("Finding", "FitReport", "FitRow", "Observable", "Resource"),
     "hal.importing": ("import_mapping",),
