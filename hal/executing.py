@@ -99,6 +99,7 @@ def _cut(batch: Batch, first: int, last: int) -> Batch:
 
 def _run_part(device: Device, columns: BatchStimulus, duration_ns: int, run: int) -> BatchRecording:
     """Some samples of a batch; what was fed in is not sent back."""
+    device.reset()  # the part before may have ended badly
     device._run_number = run
     return _bare(device.run_batch(columns, duration_ns))
 

@@ -21,7 +21,7 @@ OPEN_NAMES = [
     "events raster EVENT Signal EventBatch Port Probe Semantics SemanticsWarning Model Projection",
     "DeviceSpec Device Clock Reset",
     "Mapper Plan Mapping Placement Fate Losses Resource Observable FitRow Finding FitReport",
-    "Recorder MemoryRecorder ArrowRecorder Recording BatchRecording",
+    "Recorder MemoryRecorder ArrowRecorder Recording BatchRecording sweep",
 ]
 
 
