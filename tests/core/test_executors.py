@@ -176,7 +176,7 @@ def test_what_is_no_executor_and_hardware_are_refused_at_once(toys, net):
 def test_a_device_that_cannot_be_pickled_is_refused_with_the_reason(toys, net):
     chip = toy(toys, net)
     chip.held = threading.Lock()
-    with ThreadPoolExecutor(1) as pool, pytest.raises(hal.ConfigError, match="cannot be sent to workers.*TypeError"):
+    with ThreadPoolExecutor(1) as pool, pytest.raises(hal.ConfigError, match=r"cannot be sent to workers.*TypeError"):
         chip.run_batch({"input": samples(2)}, DURATION, executor=pool)
 
 
