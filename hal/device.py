@@ -71,6 +71,7 @@ class Device(ABC):
         self._t0_ns = 0
         self._broken_off = False
         self._partial: Recording | None = None
+        self._origin: dict[str, Any] = {}
 
     # --- what an author writes ---------------------------------------------------------------------------------
 
@@ -168,6 +169,7 @@ class Device(ABC):
         if mapping.front is not None or mapping.back is not None:
             self._host = HostParts(mapping, self.spec.ports, seed=self.seed)
         self._mapping, self._state = mapping, "loaded"
+        self._origin = self._provenance()
         self._run_number = self._t0_ns = 0
         self._broken_off = False
 
@@ -403,7 +405,7 @@ class Device(ABC):
             step_ns=self.mapping.step_ns,
             run=self._run_number,
             seed=self.seed,
-            provenance=self._provenance(),
+            provenance={key: dict(value) if isinstance(value, dict) else value for key, value in self._origin.items()},
             stimulus=dict(stimulus),
         )
 
