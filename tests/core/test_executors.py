@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hal
-from hal import parcels
+from hal import nodes, parcels
 
 STEP = 1000
 DURATION = 20 * STEP
@@ -120,6 +120,31 @@ def test_real_devices_with_parts_on_the_host(net, device, kind):
         got = two.run_batch({"input": given}, DURATION, executor=pool)
         assert_same(got, wanted)
         assert_same(two.run_batch({"input": given[:1]}, DURATION), one.run_batch({"input": given[:1]}, DURATION))
+
+
+@pytest.mark.parametrize("device", ["loihi", "dynapse2", "dynapse2-dynapsim", "brainscales2"])
+def test_every_family_can_be_copied_and_its_noise_belongs_to_the_sample(net, device):
+    step = None if device == "brainscales2" else STEP
+    weight = 0.01 if device == "brainscales2" else 1.0
+    model = net.chain(
+        net.input("input", 2),
+        net.linear("fc", weight * np.eye(2)),
+        net.neuron(nodes.CubaLIF, "cells", 2, tau_mem=10e-6, tau_syn=5e-6, v_threshold=0.1),
+        net.output("output", 2),
+        profile="nir",
+        dt_ns=step,
+    )
+    mapper = hal.mapper(device)
+    words = set() if device != "loihi" else {"reset"}
+    mapping = mapper.map(model, mapper.spec.map_options(approximate=words))
+    given = {"input": samples(12)}
+    with hal.open(device, seed=4) as one, hal.open(device, seed=4) as two, ThreadPoolExecutor(2) as pool:
+        one.load(mapping)
+        two.load(mapping)
+        wanted, got = one.run_batch(given, DURATION), two.run_batch(given, DURATION, executor=pool)
+        assert_same(got, wanted)
+        assert wanted.stats["events_in"].sum() == sum(len(events) for events in given["input"])
+        assert_same(two.run_batch(given, DURATION), one.run_batch(given, DURATION))
 
 
 def test_a_bad_sample_stops_nothing(toys, net, executor):
