@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         DeviceBusyError as DeviceBusyError,
         DeviceTimeoutError as DeviceTimeoutError,
         DoesNotFitError as DoesNotFitError,
+        ExecutorError as ExecutorError,
         FormatError as FormatError,
         HalError as HalError,
         ModelError as ModelError,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         raster as raster,
     )
     from hal.exchange import export_recording as export_recording
+    from hal.executing import sweep as sweep
     from hal.exporting import export as export
     from hal.fit import (
         Finding as Finding,
@@ -97,6 +99,7 @@ _NAMES: Final = {
         "DeviceBusyError",
         "DeviceTimeoutError",
         "DoesNotFitError",
+        "ExecutorError",
         "FormatError",
         "HalError",
         "ModelError",
@@ -107,6 +110,7 @@ _NAMES: Final = {
     ),
     "hal.events": ("EVENT", "EventBatch", "Port", "Probe", "Signal", "events", "raster"),
     "hal.exchange": ("export_recording",),
+    "hal.executing": ("sweep",),
     "hal.exporting": ("export",),
     "hal.fit": ("Finding", "FitReport", "FitRow", "Observable", "Resource"),
     "hal.importing": ("import_mapping",),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ from hal.spec import COUNTERS, Clock, Column, DeviceSpec, Reset
 from hal.watch import Watch, alone
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from hal.host import HostParts
     from hal.mapping import Mapping
     from hal.recorder import Recorder, RunHeader
@@ -68,6 +71,7 @@ class Device(ABC):
         self._t0_ns = 0
         self._broken_off = False
         self._partial: Recording | None = None
+        self._origin: dict[str, Any] = {}
 
     # --- what an author writes ---------------------------------------------------------------------------------
 
@@ -165,6 +169,7 @@ class Device(ABC):
         if mapping.front is not None or mapping.back is not None:
             self._host = HostParts(mapping, self.spec.ports, seed=self.seed)
         self._mapping, self._state = mapping, "loaded"
+        self._origin = self._provenance()
         self._run_number = self._t0_ns = 0
         self._broken_off = False
 
@@ -226,6 +231,7 @@ class Device(ABC):
         duration_ns: int,
         *,
         workers: int = 1,
+        executor: Executor | None = None,
         timeout_s: float | None = None,
     ) -> BatchRecording:
         """Run B independent samples, each from Reset.STATE; the same as the loop of reset and run.
@@ -234,14 +240,24 @@ class Device(ABC):
             stimuli: per input port an EventBatch or a sequence of B stimuli; all keys have equal B.
             duration_ns: model ns, the same for all.
             workers: how many threads may be used; results do not depend on it.
+            executor: any concurrent.futures.Executor (threads, processes, Dask's `client.get_executor()`), which runs
+                samples on copies of this device; results do not depend on it. Not together with `workers`.
             timeout_s: wall seconds for the whole batch; the error's data carries the recordings so far.
+
+        Raises:
+            ConfigError: what cannot be run, before anything runs; hardware together with an executor.
+            ExecutorError: workers died and their executor does not run their tasks again; `.data["recordings"]` has
+                what came back, by number of the sample, and `.data["left"]` the numbers of the others.
 
         A sample whose run raises stops nothing: it is "untrusted", with the error among its diagnostics.
         """
-        from hal.recorder import MemoryRecorder
-        from hal.recording import BatchRecording
-
         self._ready()
+        if executor is not None:
+            from hal import executing
+
+            executing.check_executor(executor, self.kind, self.spec.name)
+            if workers != 1:
+                raise ConfigError("give either `workers` or `executor`, not both", workers=workers)
         if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
             raise ConfigError("workers must be a positive integer", workers=workers)
         watch = Watch(timeout_s)
@@ -250,6 +266,19 @@ class Device(ABC):
         duration_ns = int(duration_ns)
         require(self.spec.capabilities, "reset.state", self.spec.name, "run_batch (it resets between samples)")
         self.reset(Reset.STATE)
+        if executor is None:
+            return self._batch_here(batch, duration_ns, workers, watch)
+        from hal import executing
+
+        here = functools.partial(self._batch_here, duration_ns=duration_ns, workers=1, watch=watch)
+        return executing.run_batch(self, batch, duration_ns, executor, watch, here)
+
+    def _batch_here(self, batch: intake.Batch, duration_ns: int, workers: int, watch: Watch) -> BatchRecording:
+        """A checked batch on this device, which was reset."""
+        from hal.recorder import MemoryRecorder
+        from hal.recording import BatchRecording
+
+        timeout_s = watch.timeout_s
         if self._host is None and timeout_s is None:
             # whatever breaks it off leaves dynamics that nobody knows
             self._broken_off = True
@@ -376,7 +405,7 @@ class Device(ABC):
             step_ns=self.mapping.step_ns,
             run=self._run_number,
             seed=self.seed,
-            provenance=self._provenance(),
+            provenance={key: dict(value) if isinstance(value, dict) else value for key, value in self._origin.items()},
             stimulus=dict(stimulus),
             mapping=self.mapping,
         )

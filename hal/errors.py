@@ -99,6 +99,10 @@ class DeviceTimeoutError(HalError, TimeoutError):
     """A blocking call did not end within its `timeout_s`."""
 
 
+class ExecutorError(HalError):
+    """The workers of an executor died; `.data` has "recordings" (by number) and "left" (the numbers of the others)."""
+
+
 class PluginError(HalError):
     """A plugin is missing, broken, incompatible or ambiguous."""
 

@@ -240,7 +240,9 @@ class MemoryRecorder(Recorder):
     """Keeps everything in memory; may be used for one run after another."""
 
     def _open(self, header: RunHeader) -> None:
-        self._kept = attrs.evolve(header, stimulus={port: _kept(data) for port, data in header.stimulus.items()})
+        kept = {port: _kept(data) for port, data in header.stimulus.items()}
+        shared = all(data is header.stimulus[port] for port, data in kept.items())
+        self._kept = header if shared else attrs.evolve(header, stimulus=kept)
         self._blocks: dict[Key, list[tuple[I64, NDArray[Any]]]] = {key: [] for key in self._columns}
         self._intervals: list[tuple[str, int, int, int]] = []
 
@@ -338,7 +340,7 @@ def _kept(data: Records | Signal) -> Records | Signal:
     if isinstance(data, Signal):
         writeable = data.t.flags.writeable or data.values.flags.writeable
         return Signal(data.t.copy(), data.values.copy()) if writeable else data
-    return data.copy() if data.flags.writeable else data
+    return data.copy() if data.size and data.flags.writeable else data
 
 
 def _joined_events(blocks: list[tuple[I64, NDArray[Any]]]) -> Records:

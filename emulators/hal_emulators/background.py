@@ -102,6 +102,8 @@ class Background:
         if not 0 <= start_s <= until_s < np.inf:
             raise ValueError(f"start_s is {start_s} and until_s {until_s}; must be finite, 0 or more, and in order")
         source = np.flatnonzero(self.on)
+        if not source.size:
+            return Events(np.empty(0), np.empty(0, np.int64), np.empty(0, np.int64))
         period = self.period[source]
         first, end = (self._number(period, t) for t in (start_s, until_s))
         chance = np.where(self.poisson, self.rate, DRAWS)[source]

@@ -20,7 +20,7 @@ def times(name: str, values: NDArray[np.int64]) -> NDArray[np.int64]:
     if values.dtype != np.int64 or values.ndim != 1:
         raise ValueError(f"{name} needs a one-dimensional int64 array, got {values.dtype} {values.shape}")
     falls = values[1:] < values[:-1]
-    if bool(falls.any()):
+    if falls.size and bool(falls.any()):
         first = int(np.argmax(falls)) + 1
         raise ValueError(f"{name} decreases at position {first}: {values[first - 1]} then {values[first]}")
     return _plain(values)
@@ -37,4 +37,6 @@ def positions(values: NDArray[np.uint32], t: NDArray[np.int64], shape: tuple[int
 
 def _plain(values: NDArray[T]) -> NDArray[T]:
     """`values` contiguous, aligned and writable, copied if need be: every other kind would be compiled for anew."""
+    if values.flags.carray:
+        return values
     return np.require(values, requirements=["C", "A", "W"])

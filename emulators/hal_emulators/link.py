@@ -57,7 +57,8 @@ def _checked(t: ArrayLike, splits: NDArray[np.int64], last: float = -np.inf) -> 
     if splits.ndim != 1 or not splits.size or splits[0] != 0 or splits[-1] != times.size or (np.diff(splits) < 0).any():
         raise ValueError(f"splits must not decrease and must go from 0 to the number of events, {times.size}")
     fine = times.ndim == 1 and bool(np.isfinite(times).all())
-    if not fine or not np.isin(np.flatnonzero(np.diff(times) < 0) + 1, splits).all():
+    falls = np.flatnonzero(times[1:] < times[:-1]) + 1 if fine else splits
+    if not fine or (falls.size and not np.isin(falls, splits).all()):
         raise ValueError("times must be finite, in one dimension, and must not decrease")
     if times.size and times[0] < last:
         raise ValueError(f"the first time is {times[0]}, before the last one of the call before, {last}")

@@ -44,7 +44,8 @@ class Spikes:
 
     def plus(self, other: Spikes) -> Spikes:
         """Both."""
-        return Spikes(*(np.concatenate([a, b]) for a, b in zip(attrs.astuple(self), attrs.astuple(other), strict=True)))
+        both = zip(attrs.astuple(self, recurse=False), attrs.astuple(other, recurse=False), strict=True)
+        return Spikes(*(np.concatenate(pair) for pair in both))
 
 
 def no_spikes() -> Spikes:

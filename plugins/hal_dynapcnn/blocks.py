@@ -76,6 +76,8 @@ class SensorBlock:
             problem = Problem("the sensor's events are not let in", "@dvs", value=f"{t.size} events", limit="none")
             hint = "map with dvs={...}, or set dvs_layer.pass_sensor_events and a destination"
             raise ConfigError("this mapping does not listen to the sensor", problems=[problem], hint=hint)
+        if not t.size and self.filter is None:
+            return NO_EVENTS
         came, removed = t.size, 0
         if self.filter is not None:
             passed = self.filter.run(t, index, clocks[self.filter_clock])

@@ -197,7 +197,9 @@ class Player:
 
 def _merged(times: list[I64]) -> tuple[I64, I64, NDArray[np.intp]]:
     """Sorted times, which list each came from, and the order; equal times in the order of the lists."""
-    t = np.concatenate([np.empty(0, np.int64), *times])
+    if not any(part.size for part in times):
+        return NO_EVENTS[0], NO_EVENTS[0], np.empty(0, np.intp)
+    t = np.concatenate(times)
     which = np.repeat(np.arange(len(times)), [part.size for part in times]).astype(np.int64)
     if sum(part.size > 0 for part in times) < 2:
         return t, which, np.arange(t.size)

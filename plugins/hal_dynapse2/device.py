@@ -95,7 +95,9 @@ class Dynapse2Device(Device):
             recorder.interval("dropped", core, start + first, start + last)
 
     def _per_core(self, values: NDArray[Any]) -> I64:
-        return np.pad(values, (0, self.spec.cores - values.size)).astype(np.int64)
+        out = np.zeros(self.spec.cores, np.int64)
+        out[: values.size] = values
+        return out
 
 
 def channels(config: Dynapse2Config, stimulus: Checked) -> tuple[I64, I64]:

@@ -177,7 +177,9 @@ class LoihiDevice(Device):
             ("overflowed", result.overflowed.sum(axis=0)),
             ("saturated", result.saturated),
         ):
-            recorder.count(counter, np.pad(values, (0, self.spec.cores - values.size)))
+            per_core = np.zeros(self.spec.cores, np.int64)
+            per_core[: values.size] = values
+            recorder.count(counter, per_core)
 
     def _whole(self, counter: str, core: int, count: int, recorder: Recorder) -> None:
         values = np.zeros(self.spec.cores, np.int64)

@@ -23,6 +23,7 @@ TREE = {
     "StateError": RuntimeError,
     "DeviceBusyError": Exception,
     "DeviceTimeoutError": TimeoutError,
+    "ExecutorError": Exception,
     "PluginError": Exception,
     "OptionalDependencyError": ImportError,
     "DoesNotFitError": ValueError,

@@ -30,7 +30,7 @@ OPEN_NAMES = [
     "DeviceSpec Device Clock Reset",
     "Mapper Plan Mapping Placement Fate Losses Resource Observable FitRow Finding FitReport",
     "Recorder MemoryRecorder ArrowRecorder Recording BatchRecording Follower Update follow",
-    "compare Comparison Samples difference",
+    "compare Comparison Samples difference sweep",
 ]
 
 
