@@ -67,13 +67,13 @@ def run_batch(
         device._run_number, device._broken_off = first, True
         failed = error if isinstance(error, HalError) or not isinstance(error, RuntimeError) else lost(error)
         if isinstance(failed, ExecutorError | DeviceTimeoutError):
-            done |= _filled(parts, batch)
+            done |= _filled(parts, batch, device.mapping)
             failed.data["recordings"] = dict(sorted(done.items()))
             failed.data["left"] = tuple(b for b in range(len(batch)) if b not in done)
         if failed is error:
             raise
         raise failed from error
-    done |= _filled(parts, batch)
+    done |= _filled(parts, batch, device.mapping)
     return BatchRecording.of([done[b] for b in range(len(batch))])
 
 
@@ -105,15 +105,15 @@ def _run_part(device: Device, columns: BatchStimulus, duration_ns: int, run: int
 
 
 def _bare(recording: BatchRecording) -> BatchRecording:
-    return attrs.evolve(recording, header=attrs.evolve(recording.header, stimulus={}), stimuli=())
+    return attrs.evolve(recording, header=attrs.evolve(recording.header, stimulus={}, mapping=None), stimuli=())
 
 
-def _filled(parts: Mapping[int, BatchRecording], batch: Batch) -> dict[int, Recording]:
-    """Recordings by sample, with their stimuli."""
+def _filled(parts: Mapping[int, BatchRecording], batch: Batch, mapping: HalMapping | None) -> dict[int, Recording]:
+    """Recordings by sample, with their stimuli and what was loaded."""
     out = {}
     for start, part in parts.items():
         for b, one in enumerate(part[k] for k in range(len(part))):
-            header = attrs.evolve(one.header, stimulus=batch[start + b])
+            header = attrs.evolve(one.header, stimulus=batch[start + b], mapping=mapping)
             out[start + b] = attrs.evolve(one, header=header)
     return out
 
@@ -157,10 +157,13 @@ def sweep(
                 parcels = {id(mapping): mapping for mapping, _ in points}
                 packed = {key: sender.pack(mapping, repr(mapping)) for key, mapping in parcels.items()}
                 tasks = {
-                    k: sender.submit(_at_point, packed[id(mapping)], dict(how), stimuli, duration_ns)
+                    k: sender.submit(_afar, packed[id(mapping)], dict(how), stimuli, duration_ns)
                     for k, (mapping, how) in enumerate(points)
                 }
-                collect(tasks, done, watch)
+                try:
+                    collect(tasks, done, watch)
+                finally:
+                    done = {k: _loaded(made, points[k][0]) for k, made in done.items()}
     except (HalError, RuntimeError) as error:
         failed = error if isinstance(error, HalError) else lost(error)
         if isinstance(failed, ExecutorError | DeviceTimeoutError):
@@ -178,6 +181,15 @@ def _at_point(mapping: HalMapping, how: dict[str, Any], stimuli: BatchStimulus, 
     with registry.open(**{"name": mapping.device} | how) as device:
         device.load(mapping)
         return device.run_batch(stimuli, duration_ns)
+
+
+def _afar(mapping: HalMapping, how: dict[str, Any], stimuli: BatchStimulus, duration_ns: int) -> BatchRecording:
+    """The mapping is not sent back."""
+    return _loaded(_at_point(mapping, how, stimuli, duration_ns), None)
+
+
+def _loaded(recording: BatchRecording, mapping: HalMapping | None) -> BatchRecording:
+    return attrs.evolve(recording, header=attrs.evolve(recording.header, mapping=mapping))
 
 
 def _check_points(points: Any, executor: Any) -> None:

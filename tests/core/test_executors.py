@@ -102,6 +102,7 @@ def test_a_batch_equals_the_loop_noise_and_state_afterwards_included(toys, net, 
         batch.stats["learned"][:] = 0
     assert_same(got, wanted)
     assert (two.run_number, two.t0_ns, two.state) == (one.run_number, one.t0_ns, one.state)
+    assert got[0].mapping is got[count - 1].mapping is two.mapping
     assert np.array_equal(two.under_way, one.under_way)
     assert len(set(got.stats["noise"][:, 0])) > count // 2
 
@@ -259,6 +260,7 @@ def test_a_sweep_is_a_loop_over_its_points(toys, net, executor):
     assert len(here) == len(there) == 3
     for a, b, (mapping, how) in zip(here, there, points, strict=True):
         assert_same(a, b)
+        assert (a.header.mapping, b.header.mapping) == (mapping, mapping)
         with hal.open("toy", **how) as chip:
             chip.load(mapping)
             assert_same(a, chip.run_batch(given, DURATION))
