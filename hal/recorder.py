@@ -312,6 +312,7 @@ class ArrowRecorder(Recorder):
             if waiting.rows:
                 self._archive.write(key, *waiting.take())
         self._write_intervals()
+        self._archive.settle()
         if self._dirty and time.monotonic() - self._manifest_at >= MANIFEST_S:
             self._archive.describe(self._stats, self._notes, self._tallies())
             self._dirty, self._manifest_at = False, time.monotonic()

@@ -137,6 +137,12 @@ class Archive:
         with self._telling_what_is_safe():
             self._write(("recorded", *key), columns)
 
+    def settle(self) -> None:
+        """Wait until the mapping is there. Raises WriteError; data: file, events_safe."""
+        with self._telling_what_is_safe():
+            if self._mapping is not None:
+                self._mapping.result()
+
     def describe(self, stats: Mapping[str, I64], notes: Sequence[Finding], tallies: Mapping[Key, Tally]) -> None:
         """Bring the manifest of the unfinished run up to date."""
         self._manifest("interrupted", False, stats, notes, tallies)
@@ -155,8 +161,7 @@ class Archive:
                     self._writer(name, [table[field] for field in table.dtype.names or ()])
             for writer in self._writers.values():
                 writer.finish()
-            if self._mapping is not None:
-                self._mapping.result()
+        self.settle()
         self._manifest(status, True, stats, notes, tallies)
 
     def close(self) -> None:
