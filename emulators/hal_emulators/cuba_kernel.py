@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from . import cuba_bounds as bounds
 from . import cuba_neuron as neuron
 from ._jit import njit, njit_inlined
+from .heap import sift
 
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
@@ -80,37 +81,6 @@ class Output(NamedTuple):
     trace: F64
 
 
-@njit_inlined
-def _before(when: F64, a: int, b: int) -> bool:
-    return when[a] < when[b] or (when[a] == when[b] and a < b)
-
-
-@njit
-def _sift(heap: I64, place: I64, when: F64, item: int) -> None:
-    """Move an item whose time has changed to its place in the heap."""
-    at = place[item]
-    while at > 0:
-        above = (at - 1) >> 1
-        if not _before(when, item, heap[above]):
-            break
-        heap[at] = heap[above]
-        place[heap[at]] = at
-        at = above
-    while True:
-        below = 2 * at + 1
-        if below >= heap.size:
-            break
-        if below + 1 < heap.size and _before(when, heap[below + 1], heap[below]):
-            below += 1
-        if not _before(when, heap[below], item):
-            break
-        heap[at] = heap[below]
-        place[heap[at]] = at
-        at = below
-    heap[at] = item
-    place[item] = at
-
-
 @njit
 def _push(t: float, packet: int, times: F64, packets: I64, counts: I64) -> None:
     """A packet that will arrive at t; there is room."""
@@ -160,7 +130,7 @@ def _replan(n: int, p: F64, s: F64, heap: I64, place: I64, whens: F64) -> None:
     s[n, neuron.ARMED] = 1.0 if armed else 0.0
     if whens[n] != when:
         whens[n] = when
-        _sift(heap, place, whens, n)
+        sift(heap, place, whens, n)
 
 
 @njit

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from . import dpi_soma as soma
 from ._jit import njit, njit_inlined
+from .heap import sift
 
 __all__ = ["DONE", "INTERVALS_FULL", "LISTS_FULL", "SPIKES_FULL", "Memory", "Output", "Wiring", "run_until"]
 
@@ -107,42 +108,11 @@ class Output(NamedTuple):
 
 
 @njit_inlined
-def _before(when: F64, a: int, b: int) -> bool:
-    return when[a] < when[b] or (when[a] == when[b] and a < b)
-
-
-@njit
-def _sift(heap: I32, place: I32, when: F64, item: int) -> None:
-    """Move an item whose time has changed to its place in the heap."""
-    at = place[item]
-    while at > 0:
-        above = (at - 1) >> 1
-        if not _before(when, item, heap[above]):
-            break
-        heap[at] = heap[above]
-        place[heap[at]] = at
-        at = above
-    while True:
-        below = 2 * at + 1
-        if below >= heap.size:
-            break
-        if below + 1 < heap.size and _before(when, heap[below + 1], heap[below]):
-            below += 1
-        if not _before(when, heap[below], item):
-            break
-        heap[at] = heap[below]
-        place[heap[at]] = at
-        at = below
-    heap[at] = item
-    place[item] = at
-
-
-@njit_inlined
 def set_time(memory: Memory, item: int, t: float) -> None:
     """Put a neuron or bus at its new place in the heap."""
     if memory.when[item] != t:
         memory.when[item] = t
-        _sift(memory.heap, memory.place, memory.when, item)
+        sift(memory.heap, memory.place, memory.when, item)
 
 
 @njit_inlined
