@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeAlias, overload
@@ -12,6 +13,7 @@ import numpy as np
 from hal.errors import ConfigError, HalError, Problem
 from hal.events import (
     EVENT,
+    I64,
     BatchStimulus,
     EventBatch,
     Port,
@@ -123,6 +125,23 @@ def check_batch(
     if problems:
         raise ConfigError("the batch cannot be run", problems=problems)
     return Batch(columns, size)
+
+
+def channels(stimulus: Checked, shapes: Mapping[str, tuple[int, ...]]) -> tuple[I64, I64]:
+    """Times in ns and channels of all events, in the order of time and then of channel.
+
+    shapes: of each input, by name; its channels follow those of the one before.
+    """
+    when, channel = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    base = 0
+    for name, shape in shapes.items():
+        events: Any = stimulus[name]
+        when.append(events["t"])
+        channel.append(events["index"].astype(np.int64) + base)
+        base += math.prod(shape)
+    t, index = np.concatenate(when), np.concatenate(channel)
+    order = np.lexsort((index, t))
+    return t[order], index[order]
 
 
 def floored(stimulus: Checked, quantum_ns: int) -> tuple[Checked, list[Finding]]:

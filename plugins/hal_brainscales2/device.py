@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import attrs
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hal.device import Device, DeviceSpec, Reset
-from hal.intake import Batch, Checked
+from hal.intake import Batch, Checked, channels
 from hal.mapping import Mapping
 from hal.pace import Pace
 from hal.recorder import MemoryRecorder, Recorder
@@ -85,7 +84,7 @@ class BrainScaleS2Device(Device):
 
     def _go(self, stimulus: Checked, duration_ns: int, noise: np.random.Generator, recorder: Recorder) -> None:
         config: BrainScaleS2Config = self.mapping.config
-        when, channel = _channels(config, stimulus)
+        when, channel = channels(stimulus, {port.name: port.shape for port in config.inputs})
         start_ns, under_way = self._now, 0
         lost: Lost = {}
         watched = self._watched(start_ns, duration_ns)
@@ -267,16 +266,3 @@ def _fan_out(network: Network, core: I64, cores: int) -> I64:
     made = np.zeros((synapses.ptr.size - 1, cores), np.int64)
     np.add.at(made, (source, core[synapses.target]), 1)
     return made
-
-
-def _channels(config: BrainScaleS2Config, stimulus: Checked) -> tuple[I64, I64]:
-    when, channel = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    base = 0
-    for port in config.inputs:
-        events: Any = stimulus[port.name]
-        when.append(events["t"])
-        channel.append(events["index"].astype(np.int64) + base)
-        base += math.prod(port.shape)
-    t, index = np.concatenate(when), np.concatenate(channel)
-    order = np.lexsort((index, t))
-    return t[order], index[order]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hal.device import Device, Reset
 from hal.errors import ConfigError, Problem
-from hal.intake import Checked
+from hal.intake import Checked, channels
 from hal.mapping import Mapping
 from hal.pace import Pace
 from hal.recorder import Recorder
@@ -50,7 +50,7 @@ class Dynapse2Device(Device):
 
     def _run(self, stimulus: Checked, duration_ns: int, recorder: Recorder) -> None:
         config: Dynapse2Config = self.mapping.config
-        when, channel = channels(config, stimulus)
+        when, channel = channels(stimulus, {port.name: port.shape for port in config.inputs})
         self._chip.reseed(self.run_number)
         probes = [probe for probe in self.mapping.record if probe.variable != "spikes"]
         sampled = [probe for probe in probes if probe.every_ns is not None]
@@ -98,17 +98,3 @@ class Dynapse2Device(Device):
         out = np.zeros(self.spec.cores, np.int64)
         out[: values.size] = values
         return out
-
-
-def channels(config: Dynapse2Config, stimulus: Checked) -> tuple[I64, I64]:
-    """Times and channels of the host's events, in order."""
-    when, channel = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    base = 0
-    for port in config.inputs:
-        events: Any = stimulus[port.name]
-        when.append(events["t"])
-        channel.append(events["index"].astype(np.int64) + base)
-        base += math.prod(port.shape)
-    t, index = np.concatenate(when), np.concatenate(channel)
-    order = np.lexsort((index, t))
-    return t[order], index[order]

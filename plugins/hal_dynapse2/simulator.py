@@ -9,13 +9,12 @@ import numpy as np
 
 from hal.device import Device, Reset
 from hal.errors import StateError
-from hal.intake import Checked
+from hal.intake import Checked, channels
 from hal.mapping import Mapping
 from hal.pace import Pace
 from hal.recorder import Recorder
 from hal_dynapse2 import readout, silicon
 from hal_dynapse2.config import Dynapse2Config
-from hal_dynapse2.device import channels
 from hal_emulators import dynapsim
 
 FIRST_PIECE = 256
@@ -41,7 +40,7 @@ class DynapsimDevice(Device):
 
     def _run(self, stimulus: Checked, duration_ns: int, recorder: Recorder) -> None:
         config: Dynapse2Config = self.mapping.config
-        when, channel = channels(config, stimulus)
+        when, channel = channels(stimulus, {port.name: port.shape for port in config.inputs})
         when = when // self._step_ns
         order = np.lexsort((channel, when))
         when, channel = when[order], channel[order]
