@@ -30,15 +30,21 @@ TASKS: Final = 64
 
 def check_executor(executor: Any, kind: str, name: str) -> None:
     """Refuse what is no Executor, and devices of which there is only one."""
-    problems = []
-    if not isinstance(executor, Executor):
-        hint = "Dask: client.get_executor()"
-        problems.append(Problem("not a concurrent.futures.Executor", "executor", type(executor).__name__, hint=hint))
-    if kind != "emulator":
-        hint = "leave executor= out: its runs follow one another"
-        problems.append(Problem("a chip cannot be copied to workers", name, kind, "emulator", hint))
+    problems = [*_no_executor(executor), *_no_copies(kind, name)]
     if problems:
         raise ConfigError("an executor cannot be used", problems=problems)
+
+
+def _no_executor(executor: Any) -> list[Problem]:
+    hint = "Dask: client.get_executor()"
+    wrong = Problem("not a concurrent.futures.Executor", "executor", type(executor).__name__, hint=hint)
+    return [] if isinstance(executor, Executor) else [wrong]
+
+
+def _no_copies(kind: str, where: str) -> list[Problem]:
+    hint = "leave executor= out: its runs follow one another"
+    wrong = Problem("a chip cannot be copied to workers", where, kind, "emulator", hint)
+    return [] if kind == "emulator" else [wrong]
 
 
 def run_batch(
@@ -195,14 +201,14 @@ def _loaded(recording: BatchRecording, mapping: HalMapping | None) -> BatchRecor
 def _check_points(points: Any, executor: Any) -> None:
     from hal.mapping import Mapping as HalMapping
 
-    problems = []
+    problems: list[Problem] = []
     for k, point in enumerate(points):
         pair = isinstance(point, tuple) and len(point) == 2
         if not (pair and isinstance(point[0], HalMapping) and isinstance(point[1], Mapping)):
             problems.append(Problem("not a pair of a mapping and what hal.open is given", f"point {k}", repr(point)))
-        elif executor is not None and point[1].get("kind", "emulator") != "emulator":
-            problems.append(Problem("a chip cannot be copied to workers", f"point {k}", point[1]["kind"], "emulator"))
-    if executor is not None and not isinstance(executor, Executor):
-        problems.append(Problem("not a concurrent.futures.Executor", "executor", type(executor).__name__))
+        elif executor is not None:
+            problems += _no_copies(point[1].get("kind", "emulator"), f"point {k}")
+    if executor is not None:
+        problems += _no_executor(executor)
     if problems:
         raise ConfigError("the sweep cannot be run", problems=problems)
