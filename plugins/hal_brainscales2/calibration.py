@@ -219,7 +219,7 @@ class _Search:
     def _level(self, read: Callable[[Codes], Floats], aim: float) -> Codes:
         """Codes of a potential, finer than the ADC: between those where its reading changes to and from the aim."""
         step = int(np.floor(aim))
-        begin, end = (self._first(lambda code, at=at: read(code) >= at) for at in (step, step + 1))  # type: ignore[misc]
+        begin, end = self._first(lambda code: read(code) >= step), self._first(lambda code: read(code) >= step + 1)
         within = begin + (aim - step + 0.5) * (end - begin)
         return np.clip(np.rint(within), 0, MAX_CAPMEM).astype(np.int64)
 

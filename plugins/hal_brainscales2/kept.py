@@ -108,7 +108,7 @@ def realised(model: Model, made: list[Part]) -> dict[tuple[str, str], NDArray[An
         values = out.setdefault((part.name, "weight"), np.ravel(part.node.weight).astype(np.float64))
         values[part.weight] = _units(part)
     for key in out:
-        out[key] = out[key].reshape(model.nodes[key[0]].weight.shape)  # type: ignore[attr-defined]
+        out[key] = out[key].reshape(model.nodes[key[0]].weight.shape)  # type: ignore[attr-defined]  # a node of a part has weights
     return out
 
 

@@ -55,7 +55,7 @@ def periods(cells: list[Cells], speedup: float, notes: Notes) -> Refractory:
     for level, found in (("refused", made.errors), ("changed", made.warnings)):
         for finding in found:
             for k in np.unique(names[list(finding.neurons)]).tolist():
-                notes.say(level, cells[k].name, "refractory_s", finding.reason)  # type: ignore[arg-type]
+                notes.say(level, cells[k].name, "refractory_s", finding.reason)  # type: ignore[arg-type]  # one of two
     first = 0
     for c in cells:
         mine = slice(first, first + c.size)
